@@ -1,0 +1,51 @@
+// A name or value as PostgreSQL sees it: bytes, compared byte by byte.
+//
+// `String` will not do for database, user, statement and parameter names: it compares by Unicode
+// canonical equivalence and repairs invalid UTF-8, so two names that PostgreSQL keeps apart could
+// become one here.
+
+/// An immutable sequence of bytes with byte-wise equality, order and hash.
+package struct ByteString: Sendable {
+    /// The bytes, without a terminator.
+    package let bytes: [UInt8]
+
+    /// Makes a byte string that holds exactly `bytes`.
+    package init(_ bytes: [UInt8]) {
+        self.bytes = bytes
+    }
+
+    /// Makes a byte string from the UTF-8 form of `string`.
+    package init(_ string: String) {
+        self.bytes = Array(string.utf8)
+    }
+
+    /// Makes a byte string by copying `span`.
+    package init(copying span: RawSpan) {
+        self.bytes = unsafe span.withUnsafeBytes { unsafe Array($0) }
+    }
+
+    /// The number of bytes.
+    package var count: Int { bytes.count }
+
+    /// Whether there are no bytes.
+    package var isEmpty: Bool { bytes.isEmpty }
+
+    /// The bytes as text for people; bytes that are not UTF-8 appear as U+FFFD.
+    package var text: String { String(decoding: bytes, as: UTF8.self) }
+}
+
+extension ByteString: Hashable, Comparable {
+    package static func < (left: ByteString, right: ByteString) -> Bool {
+        left.bytes.lexicographicallyPrecedes(right.bytes)
+    }
+}
+
+extension ByteString: ExpressibleByStringLiteral {
+    package init(stringLiteral value: String) {
+        self.init(value)
+    }
+}
+
+extension ByteString: CustomStringConvertible {
+    package var description: String { text }
+}
