@@ -15,6 +15,8 @@ package enum CloseReason: Equatable, Sendable {
     case clientRefused(ErrorResponse)
 
     // The server's doing.
+    /// The client has the server's last words already.
+    case serverSaidWhy
     case serverConnectionLost
     case serverProtocolViolation
     case serverConnectFailed
@@ -61,7 +63,7 @@ package enum CloseReason: Equatable, Sendable {
         case .clientLoginTimeoutServerDown: "client_login_timeout (server down)"
         case .clientIdleTimeout: "client_idle_timeout"
         case .clientRefused(let response): response.message.text
-        case .serverConnectionLost: "server conn crashed?"
+        case .serverSaidWhy, .serverConnectionLost: "server conn crashed?"
         case .serverProtocolViolation: "broken server packet"
         case .serverConnectFailed: "connect failed"
         case .serverConnectTimeout: "connect timeout"
@@ -98,7 +100,7 @@ package enum CloseReason: Equatable, Sendable {
     /// What the client is told, or nil when it is gone or ended the connection itself.
     package var response: ErrorResponse? {
         switch self {
-        case .clientCloseRequest, .clientUnexpectedEOF: nil
+        case .clientCloseRequest, .clientUnexpectedEOF, .serverSaidWhy: nil
         case .clientRefused(let response), .serverLoginFailed(let response): response
         default: ErrorResponse(.fatal, .protocolViolation, text)
         }

@@ -23,7 +23,7 @@ package struct ProtocolVersion: Equatable, Comparable, Sendable {
 }
 
 /// A name and value of a StartupMessage.
-package struct StartupParameter: Equatable, Sendable {
+package struct StartupParameter: Hashable, Sendable {
     package let name: ByteString
     package let value: ByteString
 

@@ -18,24 +18,6 @@ package struct PoolKey: Hashable, Sendable {
     }
 }
 
-/// The settings that a pool goes by, already resolved for its database and user.
-package struct PoolLimits: Equatable, Sendable {
-    /// The most servers; 0 means no limit.
-    package var size = 20
-    /// Servers to keep open.
-    package var minimumSize = 0
-    /// Servers beyond `size` when clients wait long.
-    package var reserveSize = 0
-    /// How long the first client waits before the reserve is used; 0 means never.
-    package var reserveTimeout: Microseconds = 0
-    /// Whether idle servers are used in turn rather than the last used first.
-    package var isRoundRobin = false
-    /// The longest pause between connection attempts after failures.
-    package var loginRetry: Microseconds = 0
-
-    package init() {}
-}
-
 /// The condition of a server, by which a pool counts it.
 package enum ServerState: UInt8, CaseIterable, Sendable {
     /// Connecting or logging in.
@@ -67,12 +49,19 @@ package struct Waiter: Equatable, Sendable {
     /// Tells apart the times that a client waited.
     package let ticket: UInt32
     package let since: Microseconds
+
+    package init(client: ClientID, ticket: UInt32, since: Microseconds) {
+        self.client = client
+        self.ticket = ticket
+        self.since = since
+    }
 }
 
 /// The clients and servers of one database and user.
 package struct Pool {
     package let key: PoolKey
-    package var limits: PoolLimits
+    /// The settings that hold for this database and user.
+    package var settings: Settings
     /// Whether clients get no servers for now (PAUSE).
     package var isPaused = false
     /// Clients that have logged in, with or without a server.
@@ -82,12 +71,25 @@ package struct Pool {
     /// What a client is told at login besides its own settings: the fixed parameters.
     package var fixedParameters: [ParameterStatus] = []
 
+    /// What the pool has done so far.
+    package var counters = PoolCounters()
+    /// What its servers are logged in with, and the keys derived from it for the server's salt.
+    package var credentials = Credentials.none
+    package var derivedKeys: SCRAMKeys?
+    /// States that the server has confirmed for the settings that clients asked for at login.
+    package var confirmedLogins: [[StartupParameter]: SettingsID] = [:]
+
     private var serverCounts = [Int](repeating: 0, count: ServerState.allCases.count)
     private var idleServers = Deque<ServerID>()
     private var waiters = Deque<Waiter>()
     private var nextTicket: UInt32 = 0
     /// The number of clients in the queue.
     package private(set) var waitingCount = 0
+
+    /// Whether prepared statements are tracked: not where a client keeps its server anyway.
+    package var tracksStatements: Bool {
+        settings.maxPreparedStatements > 0 && settings.poolMode != .session
+    }
 
     /// Why the last connection attempt failed, until one succeeds.
     package private(set) var failure: CloseReason?
@@ -98,9 +100,9 @@ package struct Pool {
     private static let attemptLimit = 8
     private static let firstRetryDelay: Microseconds = 100_000
 
-    package init(key: PoolKey, limits: PoolLimits) {
+    package init(key: PoolKey, settings: Settings) {
         self.key = key
-        self.limits = limits
+        self.settings = settings
     }
 
     // MARK: Servers
@@ -152,7 +154,7 @@ package struct Pool {
     ///
     /// The server stays counted as idle until the driver moves it.
     package mutating func request(_ client: ClientID, now: Microseconds) -> Assignment {
-        if !isPaused && waitingCount == 0, let server = preferredIdleServer {
+        if !isPaused && waitingCount == 0, let server = availableServer {
             return .assign(server)
         }
         if let failure, serverCount == 0, now < retryTime {
@@ -164,8 +166,9 @@ package struct Pool {
         return .wait(ticket: nextTicket)
     }
 
-    private var preferredIdleServer: ServerID? {
-        limits.isRoundRobin ? idleServers.first : idleServers.last
+    /// The free server that is to be used next.
+    package var availableServer: ServerID? {
+        settings.serverRoundRobin ? idleServers.first : idleServers.last
     }
 
     /// Whether a server that has become free can go to a client that waits.
@@ -180,6 +183,12 @@ package struct Pool {
 
     /// All places in the queue, the longest waiting first; clients may have left theirs.
     package var allWaiters: [Waiter] { Array(waiters) }
+
+    /// Puts a client back to where it was taken from, because its server turned out to be dead.
+    package mutating func putBack(_ waiter: Waiter) {
+        waiters.prepend(waiter)
+        waitingCount += 1
+    }
 
     /// Notes that a client stopped waiting, because it got a server or gave up.
     package mutating func waitEnded() {
@@ -201,23 +210,23 @@ package struct Pool {
 
     /// Whether another server should be opened now to keep the minimum.
     package func isBelowMinimum(now: Microseconds) -> Bool {
-        !isPaused && now >= retryTime && serverCount < limits.minimumSize
-            && (limits.size == 0 || serverCount < limits.size) && serverCount(.login) == 0
+        !isPaused && now >= retryTime && serverCount < settings.minPoolSize
+            && (settings.defaultPoolSize == 0 || serverCount < settings.defaultPoolSize) && serverCount(.login) == 0
     }
 
     private func hasRoom(now: Microseconds) -> Bool {
         let count = serverCount
-        if limits.size == 0 || count < limits.size { return true }
-        guard limits.reserveSize > 0, limits.reserveTimeout > 0, let first = waiters.first else {
+        if settings.defaultPoolSize == 0 || count < settings.defaultPoolSize { return true }
+        guard settings.reservePoolSize > 0, settings.reservePoolTimeout > 0, let first = waiters.first else {
             return false
         }
-        return count < limits.size + limits.reserveSize
-            && now - first.since >= limits.reserveTimeout
+        return count < settings.defaultPoolSize + settings.reservePoolSize
+            && now - first.since >= settings.reservePoolTimeout
     }
 
     /// How many servers there are beyond what the settings allow.
     package var surplus: Int {
-        limits.size == 0 ? 0 : max(0, serverCount - limits.size - limits.reserveSize)
+        settings.defaultPoolSize == 0 ? 0 : max(0, serverCount - settings.defaultPoolSize - settings.reservePoolSize)
     }
 
     /// Notes that a server has logged in.
@@ -234,7 +243,7 @@ package struct Pool {
     package mutating func loginFailed(_ reason: CloseReason, now: Microseconds, jitter: Double) {
         failure = reason
         failureCount = min(failureCount + 1, 20)
-        let delay = min(Self.firstRetryDelay << (failureCount - 1), limits.loginRetry)
+        let delay = min(Self.firstRetryDelay << (failureCount - 1), settings.serverLoginRetry)
         retryTime = now + delay + Microseconds(Double(delay) * 0.1 * jitter)
     }
 

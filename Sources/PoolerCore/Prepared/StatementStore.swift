@@ -68,7 +68,4 @@ package struct StatementStore {
     package func serial(of slot: UInt32) -> UInt64 {
         entries[Int(slot)]?.serial ?? 0
     }
-
-    /// What the names of statements on servers begin with; the serial number follows.
-    package static let serverNamePrefix: ByteString = "MARTLET_"
 }

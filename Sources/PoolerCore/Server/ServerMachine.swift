@@ -81,6 +81,22 @@ package struct ServerMachine {
         expectations.contains { $0.route != .pooler && $0.request != .copyEnd }
     }
 
+    /// Whether answers to requests about tracked statements are still to come.
+    package var owesStatements: Bool {
+        expectations.contains { $0.statement != Expectation.noStatement }
+    }
+
+    /// Binds the server to its client for good, because it got something that cannot be tracked.
+    package mutating func becomeUncertain() {
+        isUncertain = true
+    }
+
+    /// Takes every answer that is still to come, because the connection has ended.
+    package mutating func takeAll() -> [Expectation] {
+        defer { expectations.removeAll() }
+        return Array(expectations)
+    }
+
     // MARK: Requests
 
     /// Notes that a request is being sent (or, if synthetic, would have been).

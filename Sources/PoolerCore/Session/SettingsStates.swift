@@ -155,6 +155,13 @@ package struct SettingsStates {
         return intern(settings)
     }
 
+    /// The state without the settings that the server does not report, with one more use: what is
+    /// left after DISCARD ALL; `id` keeps its own.
+    package mutating func reportedPart(of id: SettingsID) -> SettingsID {
+        let settings = entries[Int(id.index)]?.settings ?? []
+        return intern(settings.filter { names[$0.name].isReported })
+    }
+
     private mutating func intern(_ settings: [Setting]) -> SettingsID {
         if let index = indices[settings] {
             entries[Int(index)]?.useCount += 1

@@ -7,7 +7,7 @@ struct Slab<Record: ~Copyable>: ~Copyable {
     private static var chunkCapacity: Int { 64 }
 
     private var chunks: [UnsafeMutablePointer<Record>] = unsafe []
-    /// Odd while the slot is in use; grows with each use and each release.
+    /// Odd while the slot is in use; grows with each use and each release, within 28 bits.
     private var generations: [UInt32] = []
     private var freeSlots: [UInt32] = []
     /// The number of slots in use.
@@ -30,7 +30,7 @@ struct Slab<Record: ~Copyable>: ~Copyable {
 
     /// The generation that the next record of a slot will have, if `insert` chooses it next.
     var nextIdentity: (slot: UInt32, generation: UInt32) {
-        if let slot = freeSlots.last { return (slot, generations[Int(slot)] &+ 1) }
+        if let slot = freeSlots.last { return (slot, Self.successor(of: generations[Int(slot)])) }
         return (UInt32(generations.count), 1)
     }
 
@@ -47,14 +47,14 @@ struct Slab<Record: ~Copyable>: ~Copyable {
             generations.append(0)
         }
         unsafe pointer(slot).initialize(to: record)
-        generations[Int(slot)] &+= 1
+        generations[Int(slot)] = Self.successor(of: generations[Int(slot)])
         count += 1
     }
 
     /// Destroys the record in a slot.
     mutating func remove(_ slot: UInt32) {
         precondition(isUsed(slot))
-        generations[Int(slot)] &+= 1
+        generations[Int(slot)] = Self.successor(of: generations[Int(slot)])
         unsafe pointer(slot).deinitialize(count: 1)
         freeSlots.append(slot)
         count -= 1
@@ -85,6 +85,11 @@ struct Slab<Record: ~Copyable>: ~Copyable {
             assert(isUsed(slot))
             return unsafe pointer(slot)
         }
+    }
+
+    /// A token has room for 28 bits of generation.
+    private static func successor(of generation: UInt32) -> UInt32 {
+        (generation &+ 1) & 0xFFF_FFFF
     }
 
     @inline(__always)

@@ -20,8 +20,15 @@ struct Transport: ~Copyable {
         self.token = token
     }
 
+    /// A transport without a socket yet; what is sent on it goes nowhere.
+    static var none: Transport {
+        var transport = Transport(descriptor: -1, token: Token(rawValue: 0))
+        transport.isBroken = true
+        return transport
+    }
+
     deinit {
-        close(descriptor)
+        if descriptor >= 0 { close(descriptor) }
     }
 
     /// Whether everything given to `send` has gone to the kernel.
