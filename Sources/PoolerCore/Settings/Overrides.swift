@@ -27,6 +27,8 @@ package struct Overrides: Sendable, Equatable {
 
     /// Writes the values that are present over those of `settings`.
     package func apply(to settings: inout Settings) {
+        // Most entries override nothing, and this runs at every login.
+        guard self != Overrides() else { return }
         for override in settingOverrides {
             override.apply(self, &settings)
         }

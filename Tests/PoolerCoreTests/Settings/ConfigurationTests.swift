@@ -339,20 +339,21 @@ private func error(_ text: String, files: [String: String] = [:]) -> String? {
         )
     }
 
-    @Test func everyOverrideReachesItsSetting() throws {
+    @Test func everyOverrideReachesItsSettingUnderEachOfItsNames() throws {
         for row in settingTable {
-            guard let override = row.override, let section = override.sections.first else {
-                continue
-            }
+            guard let override = row.override else { continue }
             let value = row.name == "pool_mode" ? "statement" : "3"
-            let configuration = try read(
-                "[martlet]\n[databases]\nd =\n[\(section.rawValue)]\nd = \(override.name)=\(value)"
-            )
-            let effective = configuration.effectiveSettings(
-                database: configuration.databases["d"],
-                user: "d"
-            )
-            #expect(row.value(in: effective).text == value, "\(row.name)")
+            for section in override.sections {
+                for name in [override.name] + override.aliases {
+                    let entry = "[\(section.rawValue)]\nd = \(name)=\(value)"
+                    let configuration = try read("[martlet]\n\(entry)")
+                    let effective = configuration.effectiveSettings(
+                        database: configuration.databases["d"],
+                        user: "d"
+                    )
+                    #expect(row.value(in: effective).text == value, "\(name) in \(section)")
+                }
+            }
         }
     }
 
