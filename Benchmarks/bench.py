@@ -22,7 +22,7 @@ import loads
 import report
 from processes import CHECKOUT, BenchmarkError, Pooler, Workplace, file_limit, postgres_program
 
-LONGEST_SECONDS = 560  # no further round starts when it would end later than this
+LONGEST_SECONDS = 520  # no further round starts when it would end later than this
 IDLE_CLIENTS = 5000
 
 
@@ -148,16 +148,22 @@ class Bench:
         for row in rows:
             if row.failure or (row.kind == "memory" and index > 0):
                 continue
-            sides = report.SIDES if index % 2 == 0 else report.SIDES[::-1]
-            for side in sides:
-                if row.databases[side] is None:
-                    continue
-                try:
-                    row.samples[side].append(self.measure(row, side, seconds))
-                except BenchmarkError as error:
-                    row.failure = f"{side}: {error}"
-                    note(f"  {row.name} failed: {error}")
-                    break
+            # One client's latency hangs on where the kernel places three processes: it varies by a
+            # tenth between equal poolers, and only many short pairs say something.
+            pairs = 3 if row.kind == "transactions" and row.clients == 1 else 1
+            for pair in range(pairs):
+                sides = report.SIDES if (index + pair) % 2 == 0 else report.SIDES[::-1]
+                self.run_pair(row, sides, seconds if pairs == 1 else 1)
+
+    def run_pair(self, row, sides, seconds):
+        for side in sides:
+            if row.databases[side] is None or row.failure:
+                continue
+            try:
+                row.samples[side].append(self.measure(row, side, seconds))
+            except BenchmarkError as error:
+                row.failure = f"{side}: {error}"
+                note(f"  {row.name} failed, see the end of the report")
 
 
 def note(text):
@@ -191,7 +197,7 @@ def print_report(rows, results, machine, rounds, seconds, markdown):
     strong = "**" if markdown else ""
     print(f"{strong}M = Martlet, P = PgBouncer {machine['pgbouncer']}{strong}; {machine['processor']}, "
           f"{machine['cores']} cores, Linux {machine['kernel']}, {machine['postgres']}; "
-          f"median of {rounds} interleaved rounds of {seconds} s")
+          f"medians of interleaved rounds, {rounds} of {seconds} s each")
     tables = {
         "transactions": report.transaction_table,
         "large": report.large_table,
@@ -230,7 +236,8 @@ def as_json(rows, results, machine):
             for row in rows
         ],
         "goals": [
-            dict(zip(("goal", "load", "ratio", "wanted", "met"), result)) for result in results
+            dict(zip(("goal", "load", "ratio", "range", "wanted", "verdict"), result))
+            for result in results
         ],
     }
 
@@ -291,7 +298,7 @@ def main():
     if arguments.json:
         arguments.json.write_text(json.dumps(as_json(rows, results, machine), indent=1) + "\n")
     failed = any(row.failure for row in rows)
-    missed = arguments.check and any(met is not True for *_, met in results)
+    missed = arguments.check and any(word in ("NOT MET", "not measured") for *_, word in results)
     return 1 if failed or missed else 0
 
 

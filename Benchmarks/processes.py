@@ -156,7 +156,7 @@ class Workplace:
 
     def tail(self, log):
         try:
-            return (self.folder / log).read_text(errors="replace")[-1500:]
+            return "\n".join((self.folder / log).read_text(errors="replace").splitlines()[-5:])
         except OSError:
             return ""
 
