@@ -26,6 +26,7 @@ package enum CloseReason: Equatable, Sendable {
 
     // Timeouts of a client that has or waits for a server.
     case queryTimeout
+    case queuedQueryTimeout
     case queryWaitTimeout
     case idleTransactionTimeout
     case transactionTimeout
@@ -70,6 +71,7 @@ package enum CloseReason: Equatable, Sendable {
         case .serverNameUnresolved: "server DNS lookup failed"
         case .serverLoginFailed(let response): response.message.text
         case .queryTimeout: "query timeout"
+        case .queuedQueryTimeout: "query_timeout"
         case .queryWaitTimeout: "query_wait_timeout"
         case .idleTransactionTimeout: "idle transaction timeout"
         case .transactionTimeout: "transaction timeout"

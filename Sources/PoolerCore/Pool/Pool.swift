@@ -96,6 +96,8 @@ package struct Pool {
     private var failureCount = 0
     private var retryTime: Microseconds = 0
 
+    /// How many different sets of startup parameters are remembered as confirmed.
+    package static let confirmedLoginLimit = 1_000
     /// Connection attempts that may run at once: enough to fill a pool fast, never a storm.
     private static let attemptLimit = 8
     private static let firstRetryDelay: Microseconds = 100_000
@@ -114,6 +116,9 @@ package struct Pool {
 
     /// The number of all servers.
     package var serverCount: Int { serverCounts.reduce(0, +) }
+
+    /// Whether no server has got beyond its login.
+    package var hasOnlyLogins: Bool { serverCount == serverCount(.login) }
 
     /// Counts a new server, which starts in the login state.
     package mutating func serverOpened() {

@@ -27,7 +27,6 @@ struct Client: ~Copyable {
     /// The id column of SHOW CLIENTS: one count for clients and servers.
     let number: UInt64
     let address: SocketAddress
-    let localAddress: SocketAddress
     var phase = Phase.startup
     var machine = ClientMachine()
     /// Bytes that could not be used yet: an incomplete message, or what waits for a server.
@@ -36,9 +35,13 @@ struct Client: ~Copyable {
     var login: ClientLogin?
     var console: ConsoleConnection?
 
+    var encryptionRequestCount: UInt8 = 0
+
     var database: ByteString = ""
     var user: ByteString = ""
     var pool: PoolID?
+    /// Whether the client counts for its pool, database and user.
+    var isCounted = false
     /// The secret half of the cancel key; the other half is the slot.
     var cancelSecret: Int32 = 0
     /// The settings of the client's session.
@@ -67,14 +70,12 @@ struct Client: ~Copyable {
         id: ClientID,
         number: UInt64,
         address: SocketAddress,
-        localAddress: SocketAddress,
         now: Microseconds
     ) {
         self.transport = transport
         self.id = id
         self.number = number
         self.address = address
-        self.localAddress = localAddress
         connectTime = now
         requestTime = now
     }
@@ -90,10 +91,8 @@ let noSlot = UInt32.max
 
 /// What a client's login needs to remember.
 final class ClientLogin {
-    var request: LoginRequest
+    let request: LoginRequest
     var authentication: ClientAuthentication?
-    /// The state that the client wants at first, and what of it no server has confirmed yet.
-    var unconfirmed: [StartupParameter] = []
 
     init(request: LoginRequest) {
         self.request = request
