@@ -59,14 +59,15 @@ package struct ClientAuthentication: Sendable, Redacted {
     private var state = State.new
 
     /// The SCRAM secret of a plain password, as it was handed in or had to be derived: worth keeping
-    /// for the user's next login, as long as password and seed are the same.
-    package private(set) var derivedSecret: SCRAMSecret?
+    /// for the user's next login.
+    package private(set) var derivedSecret: DerivedSecret?
 
     /// - Parameters:
     ///   - method: md5 becomes SCRAM for a user whose stored secret is SCRAM.
     ///   - user: the name of the startup packet.
     ///   - secret: the user's entry in auth_file; nil when there is none.
-    ///   - derivedSecret: what `derivedSecret` was after an earlier login, if it was kept.
+    ///   - derivedSecret: what `derivedSecret` was after an earlier login, if it was kept;
+    ///     ignored when the password has changed since.
     ///   - seed: the same for the life of the process.
     ///   - nonce: 18 random bytes.
     ///   - md5Salt: 4 random bytes.
@@ -74,7 +75,7 @@ package struct ClientAuthentication: Sendable, Redacted {
         method: AuthMethod,
         user: ByteString,
         secret: StoredSecret?,
-        derivedSecret: SCRAMSecret? = nil,
+        derivedSecret: DerivedSecret? = nil,
         seed: SecretSeed,
         nonce: [UInt8],
         md5Salt: UInt32
@@ -265,16 +266,14 @@ package struct ClientAuthentication: Sendable, Redacted {
         case .scram(let secret):
             return (secret, nil)
         case .plain(let password):
-            if let derivedSecret { return (derivedSecret, nil) }
+            if let derivedSecret, derivedSecret.isCurrent(password: password, seed: seed) {
+                return (derivedSecret.secret, nil)
+            }
             let derived = try Self.digesting { () throws(DigestError) in
-                try SCRAMSecret.derive(
-                    password: password,
-                    salt: seed.salt(for: user),
-                    iterations: seed.iterations
-                )
+                try seed.derivedSecret(of: password, for: user)
             }
             derivedSecret = derived
-            return (derived, nil)
+            return (derived.secret, nil)
         case .md5, .unusable:
             return (try mockSecret(), .unusableSecret)
         case nil:

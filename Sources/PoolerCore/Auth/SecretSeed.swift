@@ -53,10 +53,42 @@ package struct SecretSeed: Sendable, Redacted {
         )
     }
 
+    /// The SCRAM secret of a plain password, with the salt that `user` is shown.
+    ///
+    /// As slow as `SCRAMSecret.derive`, so the result is worth keeping.
+    ///
+    /// - Throws: `DigestError` when OpenSSL fails.
+    package func derivedSecret(
+        of password: ByteString,
+        for user: ByteString
+    ) throws(DigestError) -> DerivedSecret {
+        DerivedSecret(
+            password: password,
+            secret: try SCRAMSecret.derive(
+                password: password,
+                salt: try salt(for: user),
+                iterations: iterations
+            )
+        )
+    }
+
     private func digest(_ purpose: String, of user: ByteString) throws(DigestError) -> Digest32 {
         try HMACSHA256.authenticate(Array(purpose.utf8) + [0] + user.bytes, key: key.bytes)
     }
 
     /// As PostgreSQL makes them.
     private static let saltByteCount = 16
+}
+
+/// A SCRAM secret together with the plain password that it was made of, kept from login to login.
+///
+/// It stands for that password only: after the password or the setting has changed it is not used.
+package struct DerivedSecret: Equatable, Sendable, Redacted {
+    fileprivate let password: ByteString
+    package let secret: SCRAMSecret
+
+    /// Whether it is still what `password` and `seed` would give.
+    func isCurrent(password: ByteString, seed: SecretSeed) -> Bool {
+        self.password == password && secret.iterations == seed.iterations
+    }
 }

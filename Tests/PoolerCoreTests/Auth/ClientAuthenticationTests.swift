@@ -205,36 +205,45 @@ import Testing
 
     // MARK: The derived secret
 
+    /// Another seed gives another salt, so the salt shows which secret was used.
     @Test func derivedSecretIsKeptAndReused() throws {
-        let plain = StoredSecret.plain(AuthFixtures.password)
-        var first = Conversation(
-            client: AuthFixtures.serverLogin(.plain(AuthFixtures.password)),
-            pooler: try AuthFixtures.clientLogin(.scramSHA256, plain)
-        )
-        #expect(first.pooler.derivedSecret == nil)
-        _ = try first.run()
-        let derived = try #require(first.pooler.derivedSecret)
-        #expect(try derived.matches(password: AuthFixtures.password))
+        let oldSeed = try AuthFixtures.seed()
+        var first = derivedLogin(nil, password: "old", seed: oldSeed)
+        let derived = try #require(try first.salt(afterSending: initialResponse()).derived)
+        #expect(try derived.secret.salt == oldSeed.salt(for: AuthFixtures.user))
+        #expect(try derived.secret.matches(password: "old"))
 
-        // A stranger's secret in its place shows that nothing is derived a second time.
-        let stranger = try SCRAMSecret.derive(password: "other", salt: [1], iterations: 1)
-        let second = ClientAuthentication(
+        let newSeed = SecretSeed(key: try SHA256.hash([2]), iterations: AuthFixtures.iterations)
+        var second = derivedLogin(derived, password: "old", seed: newSeed)
+        let reused = try second.salt(afterSending: initialResponse())
+        #expect(reused.salt == derived.secret.salt)
+        #expect(reused.derived == derived)
+
+        var changed = derivedLogin(derived, password: "new", seed: newSeed)
+        let fresh = try changed.salt(afterSending: initialResponse())
+        #expect(fresh.salt != derived.secret.salt)
+        #expect(try #require(fresh.derived).secret.matches(password: "new"))
+
+        let moreWork = SecretSeed(key: try SHA256.hash([1]), iterations: 65)
+        var reloaded = derivedLogin(derived, password: "old", seed: moreWork)
+        let slower = try reloaded.salt(afterSending: initialResponse()).derived
+        #expect(slower?.secret.iterations == 65)
+    }
+
+    private func derivedLogin(
+        _ derived: DerivedSecret?,
+        password: ByteString,
+        seed: SecretSeed
+    ) -> ClientAuthentication {
+        ClientAuthentication(
             method: .scramSHA256,
             user: AuthFixtures.user,
-            secret: plain,
-            derivedSecret: stranger,
-            seed: try AuthFixtures.seed(),
+            secret: .plain(password),
+            derivedSecret: derived,
+            seed: seed,
             nonce: AuthFixtures.poolerNonce,
             md5Salt: 0
         )
-        var conversation = Conversation(
-            client: AuthFixtures.serverLogin(.plain("other")),
-            pooler: second
-        )
-        guard case .succeeded = try conversation.run() else {
-            Issue.record("the secret was derived again")
-            return
-        }
     }
 
     // MARK: Broken clients
@@ -333,5 +342,20 @@ import Testing
     ])
     func texts(_ failure: AuthenticationFailure, text: String) {
         #expect(failure.errorResponse == ErrorResponse(.fatal, "08P01", text))
+    }
+}
+
+extension ClientAuthentication {
+    /// Runs a SCRAM login up to the challenge; returns its salt and what there is to keep.
+    fileprivate mutating func salt(
+        afterSending initialResponse: [UInt8]
+    ) throws -> (salt: [UInt8]?, derived: DerivedSecret?) {
+        _ = started()
+        guard case .send(let message) = received(body: initialResponse),
+            case .saslContinue(let data) = try AuthenticationRequest(message: message)
+        else { return (nil, derivedSecret) }
+        let attributes = data.text.split(separator: ",")
+        let salt = attributes.first { $0.hasPrefix("s=") }?.dropFirst(2)
+        return (salt.flatMap { Base64.decode(Array($0.utf8)) }, derivedSecret)
     }
 }
