@@ -125,7 +125,8 @@ package enum AdminError: Error, Equatable, Sendable {
     /// The error as a message, with a text of bounded length.
     package var response: ErrorResponse {
         var response = ErrorResponse(.error, sqlState, "", detail: detail)
-        response.message = message.count <= Self.byteCountLimit
+        response.message =
+            message.count <= Self.byteCountLimit
             ? message : ByteString(Array(message.bytes.prefix(Self.byteCountLimit)))
         return response
     }

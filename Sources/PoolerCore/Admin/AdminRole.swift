@@ -39,15 +39,17 @@ package struct ConsoleAccess: Equatable, Sendable {
     ///   - user: the name in the startup packet.
     ///   - peerIsPoolerUser: the client came over a Unix socket and the kernel says that its user id
     ///     is that of this process.
+    /// - Returns: true when no password is asked for.
     package static func isOwner(user: ByteString, peerIsPoolerUser: Bool) -> Bool {
         peerIsPoolerUser && ownUsers.contains(user)
     }
 
-    /// The role of a client that asked for the console, or nil: FATAL `not allowed`.
+    /// The role of a client that asked for the console.
     ///
     /// - Parameters:
     ///   - user: the authenticated name; with auth_type `any`, the name that was claimed.
     ///   - isOwner: what `isOwner(user:peerIsPoolerUser:)` said.
+    /// - Returns: nil for a client to be refused with `ConsoleAnswer.notAllowed`.
     package func role(user: ByteString, isOwner: Bool) -> AdminRole? {
         if isOwner || adminUsers.contains(user) { return .admin }
         if authTypeIsAny || statsUsers.contains(user) { return .stats }

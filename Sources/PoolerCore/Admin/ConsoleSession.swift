@@ -29,6 +29,13 @@ package struct ConsoleStep: Equatable, Sendable {
     package var next: Next
     /// The error among the bytes, for the log.
     package var failure: AdminError?
+
+    /// Joins the parts of a step.
+    package init(bytes: [UInt8], next: Next, failure: AdminError? = nil) {
+        self.bytes = bytes
+        self.next = next
+        self.failure = failure
+    }
 }
 
 /// The state of a console client.
@@ -90,6 +97,7 @@ package struct ConsoleSession: Sendable {
     /// - Parameters:
     ///   - type: the message's type byte.
     ///   - body: what follows its length.
+    /// - Returns: what to send and what to do then.
     package mutating func received(_ type: FrontendMessageType, body: RawSpan) -> ConsoleStep {
         precondition(!isWaiting, "a message was read while a command runs")
         if case .skippingToSync = mode, type != .sync, type != .terminate { return step(.receive) }

@@ -66,7 +66,9 @@ package struct StatsPeriod: Sendable {
     package mutating func periodEnded(_ totals: [DatabaseTotals], now: Int64) {
         older = newer
         newer = Mark(microseconds: now)
-        for entry in totals { newer.totals[entry.database, default: PoolCounters()] += entry.totals }
+        for entry in totals {
+            newer.totals[entry.database, default: PoolCounters()] += entry.totals
+        }
     }
 
     /// Totals and averages of each database, in the order given.
@@ -96,7 +98,8 @@ package struct StatsPeriod: Sendable {
     }
 
     /// Averages of what was counted within `microseconds`; all zero when that is not positive.
-    package static func averages(of growth: PoolCounters, over microseconds: Int64) -> PoolCounters {
+    package static func averages(of growth: PoolCounters, over microseconds: Int64) -> PoolCounters
+    {
         guard microseconds > 0 else { return PoolCounters() }
         var averages = PoolCounters()
         for metric in metricTable {

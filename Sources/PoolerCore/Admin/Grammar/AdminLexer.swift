@@ -20,7 +20,9 @@ struct AdminToken: Equatable, Sendable {
     let range: Range<Int>
 }
 
-/// Reads tokens one after the other. Invariant: 0 <= offset <= bytes.count.
+/// Reads tokens one after the other.
+///
+/// Invariant: 0 <= offset <= bytes.count.
 struct AdminLexer {
     private let bytes: [UInt8]
     private var offset = 0

@@ -1,6 +1,8 @@
 // The names of the SHOW tables, and which definition belongs to each.
 
-/// A table that SHOW knows. FDS, DNS_HOSTS, DNS_ZONES, PEERS and PEER_POOLS are not among them yet.
+/// A table that SHOW knows.
+///
+/// FDS, DNS_HOSTS, DNS_ZONES, PEERS and PEER_POOLS are not among them yet.
 package enum ShowKind: String, CaseIterable, Sendable {
     case activeSockets = "ACTIVE_SOCKETS"
     case clients = "CLIENTS"
