@@ -3,12 +3,12 @@ import PoolerCore
 import Testing
 
 @Suite struct AdminDocumentTests {
-    /// `UPDATE_DOCS=1 swift test --filter AdminDocument` writes the file.
+    /// `MARTLET_GENERATE=1 swift test --filter AdminDocument` writes the file.
     @Test func docsAreCurrent() throws {
         let root = URL(filePath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
             .deletingLastPathComponent().deletingLastPathComponent()
         let file = root.appending(path: "Docs/Admin.md")
-        if ProcessInfo.processInfo.environment["UPDATE_DOCS"] != nil {
+        if ProcessInfo.processInfo.environment["MARTLET_GENERATE"] == "1" {
             try FileManager.default.createDirectory(
                 at: file.deletingLastPathComponent(),
                 withIntermediateDirectories: true
@@ -16,6 +16,9 @@ import Testing
             try adminDocument().write(to: file, atomically: true, encoding: .utf8)
         }
         let current = try String(contentsOf: file, encoding: .utf8)
-        #expect(current == adminDocument(), "run UPDATE_DOCS=1 swift test --filter AdminDocument")
+        #expect(
+            current == adminDocument(),
+            "run MARTLET_GENERATE=1 swift test --filter AdminDocument"
+        )
     }
 }

@@ -54,42 +54,42 @@ package struct ConsoleSnapshot: Sendable {
     package init() {}
 }
 
-/// What a client connection is doing.
-package enum ClientState: String, CaseIterable, Sendable {
-    /// Has a server.
-    case active
-    /// Needs no server at the moment.
-    case idle
-    /// Waits for a server.
-    case waiting
-    /// Has not completed its login.
-    case login
-    /// A cancel request that has been sent on and waits for the server to close.
-    case activeCancelRequest = "active_cancel_req"
-    /// A cancel request that waits to be sent on.
-    case waitingCancelRequest = "waiting_cancel_req"
-}
-
-/// What a server connection is doing.
-package enum ServerState: String, CaseIterable, Sendable {
-    /// Has a client.
-    case active
-    /// Can be assigned.
-    case idle
-    /// Idle for longer than server_check_delay: to be checked before it is assigned.
-    case used
-    /// Runs server_reset_query or server_check_query.
-    case tested
-    /// Is connecting or logging in.
-    case new
-    /// Carries a cancel request.
-    case activeCancel = "active_cancel"
-    /// Would be idle, but a cancel request for its last client is on the way.
-    case beingCanceled = "being_canceled"
-}
-
 /// A row of SHOW CLIENTS, SERVERS and SOCKETS.
 package struct SocketSnapshot: Equatable, Sendable {
+    /// What a client connection is doing.
+    package enum ClientState: String, CaseIterable, Sendable {
+        /// Has a server.
+        case active
+        /// Needs no server at the moment.
+        case idle
+        /// Waits for a server.
+        case waiting
+        /// Has not completed its login.
+        case login
+        /// A cancel request that has been sent on and waits for the server to close.
+        case activeCancelRequest = "active_cancel_req"
+        /// A cancel request that waits to be sent on.
+        case waitingCancelRequest = "waiting_cancel_req"
+    }
+
+    /// What a server connection is doing.
+    package enum ServerState: String, CaseIterable, Sendable {
+        /// Has a client.
+        case active
+        /// Can be assigned.
+        case idle
+        /// Idle for longer than server_check_delay: to be checked before it is assigned.
+        case used
+        /// Runs server_reset_query or server_check_query.
+        case tested
+        /// Is connecting or logging in.
+        case new
+        /// Carries a cancel request.
+        case activeCancel = "active_cancel"
+        /// Would be idle, but a cancel request for its last client is on the way.
+        case beingCanceled = "being_canceled"
+    }
+
     /// Which side the connection is on, and what it is doing.
     package enum State: Equatable, Sendable {
         case client(ClientState)
