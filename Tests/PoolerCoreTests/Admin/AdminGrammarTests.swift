@@ -178,7 +178,7 @@ import Testing
     }
 
     @Test func randomBytesNeverTrap() {
-        var random = SplitMix(state: 1)
+        var random = RepeatableRandom(state: 1)
         let pieces: [[UInt8]] = [
             "SET", "PAUSE", "SHOW", "\"", "'", ";", "=", "--", "/*", "*/", " ", "\n", "to", "x",
             "0x",
@@ -199,7 +199,7 @@ import Testing
 }
 
 /// A small random number generator, so that a failure can be repeated.
-struct SplitMix {
+struct RepeatableRandom {
     var state: UInt64
 
     mutating func next(below bound: Int) -> Int {

@@ -380,7 +380,7 @@ extension ConsoleSession {
     }
 
     @Test func randomMessagesNeverTrap() {
-        var random = SplitMix(state: 2)
+        var random = RepeatableRandom(state: 2)
         let texts = ["SHOW STATE", "PAUSE", "foo", "SHOW VERSION;SHOW VERSION", "", "s", "p"]
         for _ in 0..<300 {
             var session = ConsoleSession(role: random.next(below: 2) == 0 ? .stats : .admin)
