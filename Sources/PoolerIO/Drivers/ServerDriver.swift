@@ -1,6 +1,7 @@
 // Servers that have logged in: their bytes go to the client they have, except for the answers to the
 // pooler's own queries. What the bytes mean is ServerMachine's to say.
 
+internal import Logging
 internal import PoolerCore
 internal import PostgresWire
 

@@ -5,6 +5,7 @@
 //     received:  [ stretch ][ left out ][ stretch ... )
 //     sent:      scratch = stretch + insertion, then the last stretch
 
+internal import PoolerCore
 internal import PostgresWire
 
 /// The bytes to be sent for one receive.
