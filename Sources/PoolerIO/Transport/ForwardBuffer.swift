@@ -46,6 +46,14 @@ struct ForwardBuffer {
         appendLength(4)
     }
 
+    /// Adds a ReadyForQuery.
+    mutating func insertReadyForQuery(_ status: TransactionStatus, among bytes: RawSpan) {
+        settle(bytes)
+        scratch.append(BackendMessageType.readyForQuery.rawValue)
+        appendLength(5)
+        scratch.append(status.rawValue)
+    }
+
     /// Adds a message header.
     mutating func insertHeader(_ type: FrontendMessageType, bodyByteCount: Int, among bytes: RawSpan) {
         settle(bytes)
