@@ -249,6 +249,12 @@ final class Connection {
 
     /// The next row of COPY OUT; nil at its end.
     func receiveCopyData() throws -> [UInt8]? {
+        try receiveCopyRow { Array($0) }
+    }
+
+    private func receiveCopyRow<Value>(
+        _ body: (UnsafeRawBufferPointer) -> Value
+    ) throws -> Value? {
         let deadline = Deadline(in: timeout)
         while true {
             var row: UnsafeMutablePointer<CChar>?
@@ -256,13 +262,18 @@ final class Connection {
             if count < 0 { return nil }
             if count > 0, let row {
                 defer { PQfreemem(row) }
-                return row.withMemoryRebound(to: UInt8.self, capacity: Int(count)) {
-                    Array(UnsafeBufferPointer(start: $0, count: Int(count)))
-                }
+                return body(UnsafeRawBufferPointer(start: row, count: Int(count)))
             }
             try wait(for: POLLIN, deadline, "COPY row")
             PQconsumeInput(handle)
         }
+    }
+
+    /// Reads COPY OUT to its end without keeping it; returns the count of bytes.
+    func drainCopy() throws -> Int {
+        var byteCount = 0
+        while let count = try receiveCopyRow({ $0.count }) { byteCount += count }
+        return byteCount
     }
 
     // MARK: - Cancel

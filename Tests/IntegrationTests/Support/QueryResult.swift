@@ -43,14 +43,15 @@ struct QueryResult {
 
     init(_ handle: OpaquePointer?) {
         status = PQresultStatus(handle)
-        tag = String(cString: PQcmdStatus(handle))
+        tag = PQcmdStatus(handle).map { String(cString: $0) } ?? ""
         columns = (0..<PQnfields(handle)).map {
-            Column(name: String(cString: PQfname(handle, $0)), type: PQftype(handle, $0))
+            // COPY has columns without names.
+            Column(name: PQfname(handle, $0).map { String(cString: $0) } ?? "", type: PQftype(handle, $0))
         }
         rows = (0..<PQntuples(handle)).map { row in
             (0..<PQnfields(handle)).map { column in
                 guard PQgetisnull(handle, row, column) == 0 else { return nil }
-                return String(cString: PQgetvalue(handle, row, column))
+                return PQgetvalue(handle, row, column).map { String(cString: $0) }
             }
         }
         parameterTypes = (0..<PQnparams(handle)).map { PQparamtype(handle, $0) }

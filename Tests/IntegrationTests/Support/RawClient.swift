@@ -29,17 +29,25 @@ struct WireMessage: Equatable, CustomStringConvertible {
         return (0..<reader.removeInteger(2)).map { _ in
             let length = Int32(truncatingIfNeeded: reader.removeInteger(4))
             guard length >= 0 else { return nil }
-            defer { reader.removeFirst(Int(length)) }
+            defer { reader.removeFirst(min(Int(length), reader.count)) }
             return String(decoding: reader.prefix(Int(length)), as: UTF8.self)
         }
     }
+}
+
+extension [WireMessage] {
+    var types: [Character] { map(\.type) }
+    var rows: [[String?]] { filter { $0.type == "D" }.map(\.row) }
+    var error: ErrorFields? { first { $0.type == "E" }?.fields }
+    /// Of the ReadyForQuery at the end.
+    var transactionStatus: String? { last?.type == "Z" ? last?.text : nil }
 }
 
 extension ArraySlice<UInt8> {
     /// Takes a big-endian integer off the front.
     mutating func removeInteger(_ byteCount: Int) -> Int {
         let value = prefix(byteCount).reduce(0) { $0 << 8 | Int($1) }
-        removeFirst(byteCount)
+        removeFirst(Swift.min(byteCount, count))
         return value
     }
 }
