@@ -62,15 +62,6 @@ final class PostgresServer: @unchecked Sendable {
         process = nil
     }
 
-    /// Stops or lets go on the postmaster and all its children, as if the machine hung.
-    func freeze(_ frozen: Bool) throws {
-        guard let process else { return }
-        let signal = frozen ? "STOP" : "CONT"
-        // Backends are in process groups of their own: found by their parent.
-        _ = try run(["pkill", "-\(signal)", "-P", String(process.processID)])
-        process.send(signal: frozen ? SIGSTOP : SIGCONT)
-    }
-
     /// A direct connection that bypasses the pooler.
     func superuser(database: String = "app") throws -> Connection {
         try connect(user: "postgres", database: database)
@@ -84,6 +75,7 @@ final class PostgresServer: @unchecked Sendable {
     }
 
     /// Rows of a statement run by the superuser beside the pooler.
+    @discardableResult
     func query(_ statement: String) throws -> [[String?]] {
         let connection = try superuser()
         defer { connection.close() }

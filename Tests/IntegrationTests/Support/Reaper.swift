@@ -90,11 +90,11 @@ enum Ports {
     static func free() -> Int {
         while true {
             let port = last.add(1, ordering: .relaxed).newValue
-            if canBind(port) { return port }
+            if isFree(port) { return port }
         }
     }
 
-    private static func canBind(_ port: Int) -> Bool {
+    static func isFree(_ port: Int) -> Bool {
         let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
         defer { close(descriptor) }
         var address = sockaddr_in(loopbackPort: port)
