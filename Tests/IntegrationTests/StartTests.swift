@@ -55,13 +55,16 @@ import Testing
     ])
     func aWrongLine(line: String, word: String) throws {
         let outcome = try Self.start(
-            ini: "[databases]\napp = host=127.0.0.1\n\n[pgbouncer]\nlisten_port = 1\n\(line)\n")
+            ini: "[databases]\napp = host=127.0.0.1\n\n[pgbouncer]\nlisten_port = 1\n\(line)\n"
+        )
         #expect(outcome.status == .exited(1))
         #expect(outcome.errors.contains("pooler.ini:6"), "\(outcome.errors)")
         #expect(outcome.errors.contains(word), "\(outcome.errors)")
     }
 
-    @Test(arguments: ["app = nonsense=1", "app = host=127.0.0.1 port=x", "app = port", "pgbouncer = host=x"])
+    @Test(arguments: [
+        "app = nonsense=1", "app = host=127.0.0.1 port=x", "app = port", "pgbouncer = host=x",
+    ])
     func aWrongDatabase(line: String) throws {
         let outcome = try Self.start(ini: "[databases]\n\(line)\n[pgbouncer]\nlisten_port = 1\n")
         #expect(outcome.status == .exited(1))
@@ -78,10 +81,15 @@ import Testing
                 .replacing("[pgbouncer]", with: "[\(section)]")
                 .replacing("pool_mode = transaction\n", with: "")
                 .replacing("listen_port = \(pooler.port)", with: "listen_port = \(port)")
-                .replacing("unix_socket_dir = \(pooler.directory)", with: "unix_socket_dir = \(other)")
+                .replacing(
+                    "unix_socket_dir = \(pooler.directory)",
+                    with: "unix_socket_dir = \(other)"
+                )
             try text.write(toFile: other + "/pooler.ini", atomically: false, encoding: .utf8)
             let process = try ChildProcess(
-                [Pooler.executable, other + "/pooler.ini"], output: other + "/log")
+                [Pooler.executable, other + "/pooler.ini"],
+                output: other + "/log"
+            )
             defer { process.stop(signal: SIGQUIT) }
             var parameters = pooler.parameters(user: "admin", database: "pgbouncer")
             parameters["port"] = String(port)
@@ -94,15 +102,20 @@ import Testing
     }
 
     /// `martlet postgres://…` pools that one database on port 6543.
-    @Test(.enabled(if: Ports.isFree(6543), "port 6543 belongs to somebody else"), arguments: [true, false])
+    @Test(
+        .enabled(if: Ports.isFree(6543), "port 6543 belongs to somebody else"),
+        arguments: [true, false]
+    )
     func aURLInsteadOfAFile(asArgument: Bool) throws {
         let server = try PostgresServer.shared.get()
-        let url = "postgres://app:\(PostgresServer.password(of: "app"))@127.0.0.1:\(server.port)/app"
+        let url =
+            "postgres://app:\(PostgresServer.password(of: "app"))@127.0.0.1:\(server.port)/app"
         let directory = try ScratchDirectory.make("url")
         let process = try ChildProcess(
             [Pooler.executable] + (asArgument ? [url] : []),
             environment: asArgument ? [:] : ["DATABASE_URL": url],
-            output: directory + "/log")
+            output: directory + "/log"
+        )
         defer { process.stop(signal: SIGQUIT) }
         var parameters = [
             "host": "127.0.0.1", "port": "6543", "user": "app", "dbname": "app",

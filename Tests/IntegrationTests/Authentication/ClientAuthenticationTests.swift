@@ -18,7 +18,8 @@ enum StoredSecret: String, CaseIterable {
         try connection.query("set local password_encryption = '\(method)'")
         try connection.query("alter role \(user) password '\(password)'")
         let secret = try connection.value(
-            "select rolpassword from pg_authid where rolname = '\(user)'")
+            "select rolpassword from pg_authid where rolname = '\(user)'"
+        )
         try connection.query("rollback")
         return secret ?? ""
     }
@@ -41,7 +42,8 @@ enum StoredSecret: String, CaseIterable {
     @Test(arguments: working)
     func theRightPassword(type: String, stored: StoredSecret) throws {
         let secrets = ["app": try stored.secret(of: "app")]
-        try withPooler(["auth_type": type], databases: Self.databases(), secrets: secrets) { pooler in
+        try withPooler(["auth_type": type], databases: Self.databases(), secrets: secrets) {
+            pooler in
             try #expect(pooler.connect().value("select 1") == "1")
             try #expect(pooler.connect().value("select 1") == "1")
         }
@@ -50,7 +52,8 @@ enum StoredSecret: String, CaseIterable {
     @Test(arguments: working.filter { $0.0 != "trust" })
     func theWrongPassword(type: String, stored: StoredSecret) throws {
         let secrets = ["app": try stored.secret(of: "app")]
-        try withPooler(["auth_type": type], databases: Self.databases(), secrets: secrets) { pooler in
+        try withPooler(["auth_type": type], databases: Self.databases(), secrets: secrets) {
+            pooler in
             let scram = type == "scram-sha-256" || (type == "md5" && stored == .scram)
             let words = scram ? "SASL authentication failed" : "password authentication failed"
             for password in ["wrong", "app-secre", "app-secret2", "App-secret"] {
@@ -65,7 +68,11 @@ enum StoredSecret: String, CaseIterable {
 
     @Test func scramWithAnMD5SecretCannotWork() throws {
         let secrets = ["app": try StoredSecret.md5.secret(of: "app")]
-        try withPooler(["auth_type": "scram-sha-256"], databases: Self.databases(), secrets: secrets) { pooler in
+        try withPooler(
+            ["auth_type": "scram-sha-256"],
+            databases: Self.databases(),
+            secrets: secrets
+        ) { pooler in
             let failure = try pooler.loginFailure() ?? ""
             #expect(failure.contains("08P01: SASL authentication failed"))
         }
@@ -102,7 +109,10 @@ enum StoredSecret: String, CaseIterable {
                 let first = Array("n,,n=,r=abcdefghijklmnopqr".utf8)
                 try client.send(
                     Frontend.message(
-                        "p", Frontend.string("SCRAM-SHA-256") + Frontend.integer(first.count) + first))
+                        "p",
+                        Frontend.string("SCRAM-SHA-256") + Frontend.integer(first.count) + first
+                    )
+                )
                 let answer = try client.receive()
                 let text = String(decoding: answer.body.dropFirst(4), as: UTF8.self)
                 return text.split(separator: ",").dropFirst().joined(separator: ",")
@@ -145,9 +155,18 @@ enum StoredSecret: String, CaseIterable {
         Frontend.message("p", Frontend.string("SCRAM-SHA-256") + Frontend.integer(0x7fff_ffff)),
         Frontend.message("p", Frontend.string("SCRAM-SHA-256-PLUS") + Frontend.integer(0)),
         Frontend.message("p", Frontend.string("MD5") + Frontend.integer(-1)),
-        Frontend.message("p", Frontend.string("SCRAM-SHA-256") + Frontend.integer(3) + Array("n,,".utf8)),
-        Frontend.message("p", Frontend.string("SCRAM-SHA-256") + Frontend.integer(9) + Array("y,,n=,r=a".utf8)),
-        Frontend.message("p", Frontend.string("SCRAM-SHA-256") + Frontend.integer(14) + Array("p=tls,,n=,r=ab".utf8)),
+        Frontend.message(
+            "p",
+            Frontend.string("SCRAM-SHA-256") + Frontend.integer(3) + Array("n,,".utf8)
+        ),
+        Frontend.message(
+            "p",
+            Frontend.string("SCRAM-SHA-256") + Frontend.integer(9) + Array("y,,n=,r=a".utf8)
+        ),
+        Frontend.message(
+            "p",
+            Frontend.string("SCRAM-SHA-256") + Frontend.integer(14) + Array("p=tls,,n=,r=ab".utf8)
+        ),
         Frontend.message("p", [UInt8](repeating: 65, count: 60_000)),
         [UInt8(ascii: "p")] + Frontend.integer(0x7fff_ffff),
         [UInt8(ascii: "p")] + Frontend.integer(200_000),
@@ -182,7 +201,10 @@ enum StoredSecret: String, CaseIterable {
             let first = Array("n,,n=,r=abcdefghijklmnopqr".utf8)
             try client.send(
                 Frontend.message(
-                    "p", Frontend.string("SCRAM-SHA-256") + Frontend.integer(first.count) + first))
+                    "p",
+                    Frontend.string("SCRAM-SHA-256") + Frontend.integer(first.count) + first
+                )
+            )
             let answer = try client.receive().body.dropFirst(4)
             let nonce = answer.split(separator: UInt8(ascii: ",")).first?.dropFirst(2) ?? []
             let final = text.replacing("NONCE", with: String(decoding: nonce, as: UTF8.self))

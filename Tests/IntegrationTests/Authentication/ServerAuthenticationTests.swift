@@ -30,7 +30,8 @@ import Testing
     /// The keys that the client's own SCRAM login shows are enough to log in to the server.
     @Test func scramKeysPassThrough() throws {
         let verifier = try PostgresServer.shared.get().value(
-            "select rolpassword from pg_authid where rolname = 'app'")
+            "select rolpassword from pg_authid where rolname = 'app'"
+        )
         let settings = ["auth_type": "scram-sha-256", "default_pool_size": "3"]
         try withPooler(settings, secrets: ["app": verifier ?? ""]) { pooler in
             let clients = try pooler.connect(3)
@@ -42,10 +43,16 @@ import Testing
     /// Without a client that logged in by SCRAM, a SCRAM secret alone opens nothing.
     @Test func aSCRAMSecretWithoutKeys() throws {
         let verifier = try StoredSecret.scram.secret(of: "clear")
-        try withPooler(["auth_type": "plain", "query_wait_timeout": "5"], secrets: ["clear": verifier]) { pooler in
+        try withPooler(
+            ["auth_type": "plain", "query_wait_timeout": "5"],
+            secrets: ["clear": verifier]
+        ) { pooler in
             let failure = try pooler.loginFailure(user: "clear")
             // plain gives the pooler the password itself; using it is as good as refusing.
-            #expect(failure == nil || failure?.contains("08P01: server login failed: wrong password type") == true)
+            #expect(
+                failure == nil
+                    || failure?.contains("08P01: server login failed: wrong password type") == true
+            )
         }
         let settings = ["auth_type": "scram-sha-256", "query_wait_timeout": "5"]
         try withPooler(settings, secrets: ["clear": verifier]) { pooler in
@@ -61,7 +68,9 @@ import Testing
         try withPooler(databases: ["app": forced]) { pooler in
             let time = try duration {
                 let failure = try pooler.loginFailure() ?? ""
-                #expect(failure.contains(#"28P01: password authentication failed for user "\#(user)""#))
+                #expect(
+                    failure.contains(#"28P01: password authentication failed for user "\#(user)""#)
+                )
             }
             #expect(time < .seconds(5))
         }
@@ -70,7 +79,9 @@ import Testing
     @Test func aMissingServerRole() throws {
         try withPooler(databases: ["app": "user=nosuchrole password=x"]) { pooler in
             let failure = try pooler.loginFailure() ?? ""
-            #expect(failure.contains(#"28P01: password authentication failed for user "nosuchrole""#))
+            #expect(
+                failure.contains(#"28P01: password authentication failed for user "nosuchrole""#)
+            )
         }
     }
 }

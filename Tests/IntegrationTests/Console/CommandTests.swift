@@ -9,7 +9,9 @@ import Testing
             try #expect(pooler.console(user: "admin").execute("SHOW POOLS").error == nil)
             let stats = try pooler.console(user: "stats")
             try #expect(stats.execute("SHOW POOLS").error == nil)
-            for command in ["PAUSE", "RESUME", "RELOAD", "SHUTDOWN", "KILL", "SET query_timeout = 5"] {
+            for command in [
+                "PAUSE", "RESUME", "RELOAD", "SHUTDOWN", "KILL", "SET query_timeout = 5",
+            ] {
                 let error = try stats.execute(command).error
                 #expect(error?.severity == "ERROR")
                 #expect(error?.sqlstate == "08P01")
@@ -95,11 +97,15 @@ import Testing
                 try console.execute("SHOW CONFIG").records
                     .first { $0["key"] == "query_wait_timeout" }?["value"]
             }
-            try #expect(console.execute("SET query_wait_timeout = '9'").tag == "SET query_wait_timeout=9")
+            try #expect(
+                console.execute("SET query_wait_timeout = '9'").tag == "SET query_wait_timeout=9"
+            )
             try #expect(value() == "9")
             try #expect(console.execute("SET query_wait_timeout TO 11;").error == nil)
             try #expect(value() == "11")
-            try #expect(console.execute("SET query_wait_timeout = soon").error?.message == "SET failed")
+            try #expect(
+                console.execute("SET query_wait_timeout = soon").error?.message == "SET failed"
+            )
             try #expect(value() == "11")
             try #expect(console.execute("RELOAD").tag == "RELOAD")
             try #expect(value() == "120")
@@ -244,7 +250,8 @@ import Testing
 
     /// A file with one wrong line changes nothing at all, whatever stands before that line.
     @Test(arguments: [
-        "no_such_key = 1", "pool_mode = sometimes", "max_client_conn = many", "[unknown]", "garbage",
+        "no_such_key = 1", "pool_mode = sometimes", "max_client_conn = many", "[unknown]",
+        "garbage",
     ])
     func aBrokenFileChangesNothing(line: String) throws {
         try withPooler(["query_wait_timeout": "7"]) { pooler in

@@ -73,7 +73,9 @@ import Testing
     }
 
     private static func databases(_ pooler: Pooler) throws -> [String: String] {
-        let rows = try pooler.show("DATABASES").map { ($0["name"] ?? "", $0["current_connections"] ?? "") }
+        let rows = try pooler.show("DATABASES").map {
+            ($0["name"] ?? "", $0["current_connections"] ?? "")
+        }
         return Dictionary(rows) { first, _ in first }
     }
 
@@ -117,7 +119,9 @@ import Testing
         try withPooler(["max_client_conn": "3"]) { pooler in
             let clients = try pooler.connect(3)
             let failure = try pooler.loginFailure() ?? ""
-            #expect(failure.contains("FATAL:  08P01: no more connections allowed (max_client_conn)"))
+            #expect(
+                failure.contains("FATAL:  08P01: no more connections allowed (max_client_conn)")
+            )
             let console = try pooler.console()
             try #expect(console.execute("SHOW VERSION").error == nil)
             console.close()

@@ -32,7 +32,11 @@ import Testing
             try #expect(next.value("show work_mem") == "4MB")
             try #expect(next.execute("select * from t").sqlstate == "42P01")
             try #expect(next.value("select count(*) from pg_prepared_statements") == "0")
-            try #expect(next.value("select count(*) from pg_locks where locktype = 'advisory' and pid = pg_backend_pid()") == "0")
+            try #expect(
+                next.value(
+                    "select count(*) from pg_locks where locktype = 'advisory' and pid = pg_backend_pid()"
+                ) == "0"
+            )
         }
     }
 
@@ -84,7 +88,9 @@ import Testing
             let clients = try pooler.connect(5)
             for _ in 0..<5 {
                 for client in clients { try #expect(client.value("select 1") == "1") }
-                for client in clients { try #expect(client.execute("select $1::int", ["2"]).value == "2") }
+                for client in clients {
+                    try #expect(client.execute("select $1::int", ["2"]).value == "2")
+                }
             }
         }
     }
@@ -106,7 +112,9 @@ import Testing
         try withPooler(Self.settings) { pooler in
             let client = try pooler.connect()
             try client.query("create table several (number int)")
-            try #expect(client.execute("insert into several values (1); select 1/0").sqlstate == "22012")
+            try #expect(
+                client.execute("insert into several values (1); select 1/0").sqlstate == "22012"
+            )
             try #expect(client.value("select count(*) from several") == "0")
             try client.query("drop table several")
         }

@@ -87,7 +87,9 @@ import Testing
     @Test func serverConnectTimeout() throws {
         let hole = try BlackHole()
         defer { hole.close() }
-        let settings = ["server_connect_timeout": "1", "server_login_retry": "1", "query_wait_timeout": "5"]
+        let settings = [
+            "server_connect_timeout": "1", "server_login_retry": "1", "query_wait_timeout": "5",
+        ]
         let databases = ["hole": "host=127.0.0.1 port=\(hole.port) dbname=app"]
         try withPooler(settings, databases: databases) { pooler in
             let time = try duration {

@@ -37,7 +37,10 @@ import Testing
             try owner.query("commit")
             try #expect(waiter.receive().value == "at last")
             #expect(waiter.notices.map(\.severity) == ["NOTICE"])
-            #expect(waiter.notices.first?.message == "No server connection available in postgres backend, client being queued")
+            #expect(
+                waiter.notices.first?.message
+                    == "No server connection available in postgres backend, client being queued"
+            )
         }
     }
 

@@ -163,7 +163,9 @@ import Testing
                 try pooler.connect(), try pooler.connect(user: "other"),
                 try pooler.connect(database: "other"),
             ]
-            let rows = try clients.map { try $0.query("begin; select current_user, current_database()") }
+            let rows = try clients.map {
+                try $0.query("begin; select current_user, current_database()")
+            }
             #expect(rows == [[["app", "app"]], [["other", "app"]], [["app", "other"]]])
         }
     }

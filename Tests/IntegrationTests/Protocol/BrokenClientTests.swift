@@ -23,7 +23,8 @@ import Testing
             let client = try pooler.rawConnect()
             let name = String(repeating: "n", count: 9_000)
             try client.send(
-                Frontend.startup([("user", "app"), ("database", "app"), ("application_name", name)]))
+                Frontend.startup([("user", "app"), ("database", "app"), ("application_name", name)])
+            )
             try client.finishLogin()
             try client.send(Frontend.query("select 1"))
             try #expect(client.receiveUntilReady().error == nil)
@@ -34,7 +35,9 @@ import Testing
         try withPooler { pooler in
             let http = Array("GET / HTTP/1.1\r\nHost: pooler\r\n\r\n".utf8)
             let tls: [UInt8] = [0x16, 0x03, 0x01, 0x02, 0x00, 0x01, 0x00, 0x01, 0xfc, 0x03, 0x03]
-            for bytes in [http, tls, Array("SSH-2.0-OpenSSH_9.2\r\n".utf8), [0, 0, 0, 0, 0, 0, 0, 0]] {
+            for bytes in [
+                http, tls, Array("SSH-2.0-OpenSSH_9.2\r\n".utf8), [0, 0, 0, 0, 0, 0, 0, 0],
+            ] {
                 let client = try pooler.rawConnect()
                 try client.send(bytes)
                 #expect(client.isClosed(within: .seconds(3)))
@@ -66,7 +69,8 @@ import Testing
         try withPooler(["default_pool_size": "4"]) { pooler in
             let witness = try pooler.connect()
             var generator = SeededGenerator(seed: 6_543)
-            let session = Frontend.parse("s", "select $1::int") + Frontend.describe("S", "s")
+            let session =
+                Frontend.parse("s", "select $1::int") + Frontend.describe("S", "s")
                 + Frontend.bind("s", ["1"]) + Frontend.execute() + Frontend.close("S", "s")
                 + Frontend.sync + Frontend.query("select 1") + Frontend.query("begin; rollback")
             for _ in 0..<150 {
@@ -93,7 +97,9 @@ import Testing
             let first = try pooler.rawConnect()
             try first.send(Frontend.query("select 1"))
             #expect(first.isClosed(within: .seconds(3)))
-            for message in [Frontend.query("select 1"), Frontend.sync, Frontend.parse("", "select 1")] {
+            for message in [
+                Frontend.query("select 1"), Frontend.sync, Frontend.parse("", "select 1"),
+            ] {
                 let client = try pooler.rawConnect()
                 try client.send(Frontend.startup([("user", "app"), ("database", "app")]))
                 try #expect(client.receive().type == "R")
@@ -155,7 +161,8 @@ import Testing
             let client = try pooler.rawLogin()
             try client.send(
                 Frontend.message("d", [1, 2]) + Frontend.message("c")
-                    + Frontend.message("f", Frontend.string("why")) + Frontend.query("select 1"))
+                    + Frontend.message("f", Frontend.string("why")) + Frontend.query("select 1")
+            )
             try #expect(client.receiveUntilReady().types == ["T", "D", "C", "Z"])
         }
     }
@@ -179,7 +186,9 @@ import Testing
     @Test func leavingInTheMiddleOfAMessage() throws {
         try withPooler(["default_pool_size": "1"]) { pooler in
             let witness = try pooler.connect()
-            for message in [Frontend.query("select 1"), Frontend.parse("s", "select 1"), Frontend.bind("s")] {
+            for message in [
+                Frontend.query("select 1"), Frontend.parse("s", "select 1"), Frontend.bind("s"),
+            ] {
                 for count in [1, 4, 5, message.count - 1] {
                     let client = try pooler.rawLogin()
                     try client.send(Array(message.prefix(count)))

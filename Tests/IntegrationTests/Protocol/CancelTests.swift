@@ -85,7 +85,9 @@ import Testing
     }
 
     /// The request races with the end of its query, while another client waits for the very
-    /// server. Whatever wins, the other client's query must never be hit.
+    /// server.
+    ///
+    /// Whatever wins, the other client's query must never be hit.
     @Test func aLateCancelNeverHitsTheNextOwner() throws {
         try withPooler(["default_pool_size": "1"]) { pooler in
             let client = try pooler.rawLogin()
@@ -96,7 +98,8 @@ import Testing
                 usleep(UInt32(round % 6) * 800)
                 let request = try pooler.rawConnect()
                 try request.send(
-                    Frontend.cancel(processID: client.processID, secretKey: client.secretKey))
+                    Frontend.cancel(processID: client.processID, secretKey: client.secretKey)
+                )
                 let state = try client.receiveUntilReady().error?.sqlstate
                 #expect(state == nil || state == "57014")
                 try #expect(victim.receive().error == nil)
@@ -114,7 +117,8 @@ import Testing
             for _ in 0..<1000 {
                 let request = try RawClient(port: pooler.port)
                 try request.send(
-                    Frontend.cancel(processID: client.processID, secretKey: client.secretKey))
+                    Frontend.cancel(processID: client.processID, secretKey: client.secretKey)
+                )
                 request.close()
             }
             try #expect(pooler.connect().value("select 1") == "1")

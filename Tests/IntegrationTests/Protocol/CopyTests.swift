@@ -9,7 +9,8 @@ import Testing
             let client = try pooler.connect()
             try client.query("select 1")
             let before = pooler.residentBytes
-            let statement = "copy (select repeat('m', 999) from generate_series(1, 50000)) to stdout"
+            let statement =
+                "copy (select repeat('m', 999) from generate_series(1, 50000)) to stdout"
             try #expect(client.execute(statement).status == PGRES_COPY_OUT)
             try #expect(client.drainCopy() == 50_000_000)
             try #expect(client.receive().tag == "COPY 50000")
@@ -66,7 +67,9 @@ import Testing
     }
 
     /// PostgreSQL drops CopyData, CopyDone and CopyFail that come after its error: the client could
-    /// not know yet. Meanwhile the server may already work for somebody else.
+    /// not know yet.
+    ///
+    /// Meanwhile the server may already work for somebody else.
     @Test func lateCopyDataIsDropped() throws {
         try withPooler(["default_pool_size": "1"]) { pooler in
             let setup = try pooler.connect()
@@ -95,23 +98,28 @@ import Testing
             _ = try client.receiveUntilReady()
             try client.send(
                 Frontend.parse("", "copy copy_extended from stdin") + Frontend.bind("")
-                    + Frontend.execute() + Frontend.flush)
+                    + Frontend.execute() + Frontend.flush
+            )
             try #expect(client.receive(until: "G").types == ["1", "2", "G"])
             let rows = (1...3).flatMap { Frontend.message("d", Array("\($0)\n".utf8)) }
             try client.send(rows + Frontend.message("c") + Frontend.sync)
             try #expect(client.receiveUntilReady().types == ["C", "Z"])
             try client.send(
                 Frontend.parse("", "copy copy_extended to stdout") + Frontend.bind("")
-                    + Frontend.execute() + Frontend.sync)
+                    + Frontend.execute() + Frontend.sync
+            )
             try #expect(
                 client.receiveUntilReady().types
-                    == ["1", "2", "H", "d", "d", "d", "c", "C", "Z"])
+                    == ["1", "2", "H", "d", "d", "d", "c", "C", "Z"]
+            )
             try client.send(Frontend.query("rollback"))
             try #expect(client.receiveUntilReady().transactionStatus == "I")
         }
     }
 
-    /// Sync during COPY IN is ignored by PostgreSQL; the real one comes after CopyDone. Counting
+    /// Sync during COPY IN is ignored by PostgreSQL; the real one comes after CopyDone.
+    ///
+    /// Counting
     /// Syncs naively would keep the server for ever, or give it away too early.
     @Test func aSyncInsideCopyIn() throws {
         try withPooler(["default_pool_size": "1"]) { pooler in
@@ -120,10 +128,12 @@ import Testing
             let client = try pooler.rawLogin()
             try client.send(
                 Frontend.parse("", "copy copy_sync from stdin") + Frontend.bind("")
-                    + Frontend.execute() + Frontend.sync)
+                    + Frontend.execute() + Frontend.sync
+            )
             try #expect(client.receive(until: "G").types == ["1", "2", "G"])
             try client.send(
-                Frontend.message("d", Array("1\n".utf8)) + Frontend.message("c") + Frontend.sync)
+                Frontend.message("d", Array("1\n".utf8)) + Frontend.message("c") + Frontend.sync
+            )
             try #expect(client.receiveUntilReady().types == ["C", "Z"])
             #expect(client.isSilent())
             try #expect(other.value("select count(*) from copy_sync") == "1")
@@ -135,7 +145,10 @@ import Testing
         try withPooler(["default_pool_size": "1"]) { pooler in
             let other = try pooler.connect()
             try other.query("create table copy_left (number int)")
-            for direction in ["copy copy_left from stdin", "copy (select repeat('x', 1000000) from generate_series(1, 100)) to stdout"] {
+            for direction in [
+                "copy copy_left from stdin",
+                "copy (select repeat('x', 1000000) from generate_series(1, 100)) to stdout",
+            ] {
                 let client = try pooler.connect()
                 _ = try client.execute(direction)
                 client.vanish()

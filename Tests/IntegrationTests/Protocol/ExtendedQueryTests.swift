@@ -7,7 +7,10 @@ import Testing
     @Test func parameters() throws {
         try withPooler { pooler in
             let client = try pooler.connect()
-            let result = try client.execute("select $1::int + 1, $2::text, $3::text", ["41", nil, "é"])
+            let result = try client.execute(
+                "select $1::int + 1, $2::text, $3::text",
+                ["41", nil, "é"]
+            )
             #expect(result.rows == [["42", nil, "é"]])
         }
     }
@@ -28,7 +31,9 @@ import Testing
             try #expect(client.prepare("d", "select $1::int as a, $2::text as b").error == nil)
             let description = try client.describePrepared("d")
             #expect(description.parameterTypes == [23, 25])
-            #expect(description.columns == [Column(name: "a", type: 23), Column(name: "b", type: 25)])
+            #expect(
+                description.columns == [Column(name: "a", type: 23), Column(name: "b", type: 25)]
+            )
         }
     }
 

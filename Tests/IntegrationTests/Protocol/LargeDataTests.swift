@@ -40,7 +40,8 @@ import Testing
             let value = [UInt8](repeating: UInt8(ascii: "m"), count: 100 << 20)
             let before = pooler.residentBytes
             try client.send(Frontend.parse("big", "select length($1)"))
-            let head = Frontend.string("") + Frontend.string("big") + [0, 0, 0, 1]
+            let head =
+                Frontend.string("") + Frontend.string("big") + [0, 0, 0, 1]
                 + Frontend.integer(value.count)
             let bodyCount = head.count + value.count + 2
             try client.send([UInt8(ascii: "B")] + Frontend.integer(bodyCount + 4) + head)
@@ -59,7 +60,8 @@ import Testing
             let before = pooler.residentBytes
             let statement = "select repeat('slow', 1 << 18) from generate_series(1, 200)"
             try client.send(Frontend.query(statement))
-            let activity = "select count(*) from pg_stat_activity"
+            let activity =
+                "select count(*) from pg_stat_activity"
                 + " where query = '\(statement.replacing("'", with: "''"))'"
             let server = try PostgresServer.shared.get()
             try eventually("the server waits for its reader") {

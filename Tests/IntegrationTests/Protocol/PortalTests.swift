@@ -10,7 +10,8 @@ import Testing
             try client.send(
                 Frontend.parse("", "select generate_series(1, 5)") + Frontend.bind("")
                     + Frontend.execute(rows: 2) + Frontend.execute(rows: 2)
-                    + Frontend.execute(rows: 2) + Frontend.sync)
+                    + Frontend.execute(rows: 2) + Frontend.sync
+            )
             let types = try client.receiveUntilReady().types
             #expect(types == ["1", "2", "D", "D", "s", "D", "D", "s", "D", "C", "Z"])
         }
@@ -23,13 +24,17 @@ import Testing
             try client.send(
                 Frontend.query("begin") + Frontend.parse("", "select generate_series(1, 4)")
                     + Frontend.bind(portal: "p", "") + Frontend.execute(portal: "p", rows: 1)
-                    + Frontend.sync)
+                    + Frontend.sync
+            )
             try #expect(client.receiveUntilReady().transactionStatus == "T")
             try #expect(client.receiveUntilReady().types == ["1", "2", "D", "s", "Z"])
             try pooler.connect().query("select 1")
-            try client.send(Frontend.execute(portal: "p") + Frontend.close("P", "p") + Frontend.sync)
+            try client.send(
+                Frontend.execute(portal: "p") + Frontend.close("P", "p") + Frontend.sync
+            )
             try #expect(
-                client.receiveUntilReady().types == ["D", "D", "D", "C", "3", "Z"])
+                client.receiveUntilReady().types == ["D", "D", "D", "C", "3", "Z"]
+            )
             try client.send(Frontend.query("commit"))
             try #expect(client.receiveUntilReady().transactionStatus == "I")
         }
@@ -41,10 +46,12 @@ import Testing
             try client.send(
                 Frontend.parse("s", "select $1::int") + Frontend.describe("S", "s")
                     + Frontend.bind("s", ["7"]) + Frontend.describe("P", "") + Frontend.execute()
-                    + Frontend.close("S", "s") + Frontend.sync)
+                    + Frontend.close("S", "s") + Frontend.sync
+            )
             try #expect(
                 client.receiveUntilReady().types
-                    == ["1", "t", "T", "2", "T", "D", "C", "3", "Z"])
+                    == ["1", "t", "T", "2", "T", "D", "C", "3", "Z"]
+            )
         }
     }
 
@@ -55,10 +62,12 @@ import Testing
                 Frontend.parse("", "set work_mem = '4MB'") + Frontend.describe("S", "")
                     + Frontend.bind("") + Frontend.describe("P", "") + Frontend.execute()
                     + Frontend.parse("", "") + Frontend.bind("") + Frontend.execute()
-                    + Frontend.sync)
+                    + Frontend.sync
+            )
             try #expect(
                 client.receiveUntilReady().types
-                    == ["1", "t", "n", "2", "n", "C", "1", "2", "I", "Z"])
+                    == ["1", "t", "n", "2", "n", "C", "1", "2", "I", "Z"]
+            )
         }
     }
 
@@ -76,7 +85,8 @@ import Testing
             let client = try pooler.rawLogin()
             try client.send(
                 Frontend.parse("a", "select 1") + Frontend.parse("b", "select broken here")
-                    + Frontend.parse("c", "select 3") + Frontend.flush)
+                    + Frontend.parse("c", "select 3") + Frontend.flush
+            )
             try #expect(client.receive(until: "E").types == ["1", "E"])
             #expect(client.isSilent())
             try client.send(Frontend.bind("a") + Frontend.execute() + Frontend.sync)
@@ -93,7 +103,8 @@ import Testing
             let client = try pooler.rawLogin()
             try client.send(
                 Frontend.query("select 1") + Frontend.parse("", "select 2") + Frontend.bind("")
-                    + Frontend.execute() + Frontend.sync + Frontend.query("select 3"))
+                    + Frontend.execute() + Frontend.sync + Frontend.query("select 3")
+            )
             try #expect(client.receiveUntilReady().rows == [["1"]])
             try #expect(client.receiveUntilReady().rows == [["2"]])
             try #expect(client.receiveUntilReady().rows == [["3"]])
@@ -104,10 +115,12 @@ import Testing
         try withPooler { pooler in
             let client = try pooler.rawLogin()
             let absolute = try PostgresServer.shared.get().value(
-                "select 'pg_catalog.int4abs(int4)'::regprocedure::oid")
+                "select 'pg_catalog.int4abs(int4)'::regprocedure::oid"
+            )
             let argument = Frontend.integer(4) + Frontend.integer(-42)
             let formats = Frontend.integer(1, byteCount: 2) + Frontend.integer(1, byteCount: 2)
-            let call = Frontend.integer(Int(absolute ?? "") ?? 0) + formats
+            let call =
+                Frontend.integer(Int(absolute ?? "") ?? 0) + formats
                 + Frontend.integer(1, byteCount: 2) + argument + Frontend.integer(1, byteCount: 2)
             try client.send(Frontend.message("F", call))
             let answer = try client.receiveUntilReady()
@@ -128,7 +141,8 @@ import Testing
             try #expect(client.receiveByte() == "N")
             try client.sendByteByByte(Frontend.startup([("user", "app"), ("database", "app")]))
             try client.finishLogin()
-            let statements = Frontend.query("select 'simple'") + Frontend.parse("s", "select $1")
+            let statements =
+                Frontend.query("select 'simple'") + Frontend.parse("s", "select $1")
                 + Frontend.bind("s", ["extended"]) + Frontend.describe("P", "")
                 + Frontend.execute() + Frontend.close("S", "s") + Frontend.sync
             try client.sendByteByByte(statements)

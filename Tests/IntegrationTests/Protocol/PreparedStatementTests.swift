@@ -11,7 +11,10 @@ import Testing
             let clients = try pooler.connect(6)
             for (number, client) in clients.enumerated() {
                 // The same name with a different text in each client.
-                let result = try client.prepare("mine", "select \(number), pg_backend_pid(), $1::int")
+                let result = try client.prepare(
+                    "mine",
+                    "select \(number), pg_backend_pid(), $1::int"
+                )
                 #expect(result.error == nil)
             }
             var servers: Set<String?> = []
@@ -36,7 +39,9 @@ import Testing
             let clients = try pooler.connect(2)
             for client in clients {
                 for number in 0..<20 {
-                    try #expect(client.prepare("s\(number)", "select \(number) + $1::int").error == nil)
+                    try #expect(
+                        client.prepare("s\(number)", "select \(number) + $1::int").error == nil
+                    )
                 }
             }
             for round in 0..<3 {
@@ -57,7 +62,9 @@ import Testing
             let clients = try pooler.connect(5)
             for (number, client) in clients.enumerated() {
                 try #expect(client.prepare("name\(number)", "select $1::int").error == nil)
-                try #expect(client.executePrepared("name\(number)", ["\(number)"]).value == "\(number)")
+                try #expect(
+                    client.executePrepared("name\(number)", ["\(number)"]).value == "\(number)"
+                )
             }
             try #expect(clients[0].value("select count(*) from pg_prepared_statements") == "1")
         }
@@ -92,7 +99,8 @@ import Testing
             try client.send(
                 Frontend.parse("ok", "select 1") + Frontend.bind("ghost") + Frontend.execute()
                     + Frontend.bind("ok") + Frontend.execute() + Frontend.sync
-                    + Frontend.bind("ok") + Frontend.execute() + Frontend.sync)
+                    + Frontend.bind("ok") + Frontend.execute() + Frontend.sync
+            )
             let first = try client.receiveUntilReady()
             #expect(first.types == ["1", "E", "Z"])
             #expect(first.error?.sqlstate == "26000")
@@ -149,11 +157,14 @@ import Testing
             try client.send(
                 Frontend.parse("s", "select 1") + Frontend.close("S", "s")
                     + Frontend.close("S", "never was") + Frontend.parse("s", "select 2")
-                    + Frontend.bind("s") + Frontend.execute() + Frontend.sync)
+                    + Frontend.bind("s") + Frontend.execute() + Frontend.sync
+            )
             let answer = try client.receiveUntilReady()
             #expect(answer.types == ["1", "3", "3", "1", "2", "D", "C", "Z"])
             #expect(answer.rows == [["2"]])
-            try client.send(Frontend.close("S", "s") + Frontend.sync + Frontend.bind("s") + Frontend.sync)
+            try client.send(
+                Frontend.close("S", "s") + Frontend.sync + Frontend.bind("s") + Frontend.sync
+            )
             try #expect(client.receiveUntilReady().types == ["3", "Z"])
             try #expect(client.receiveUntilReady().error?.sqlstate == "26000")
         }

@@ -4,14 +4,22 @@ import CLibpq
 import Testing
 
 @Suite struct ServerParameterTests {
-    private static let zones = ["Asia/Tokyo", "Europe/Paris", "America/Lima", "UTC", "Asia/Kolkata", "Africa/Cairo"]
+    private static let zones = [
+        "Asia/Tokyo", "Europe/Paris", "America/Lima", "UTC", "Asia/Kolkata", "Africa/Cairo",
+    ]
 
     /// Six clients on two servers: each finds its own settings in every transaction.
     @Test(arguments: [
         ("TimeZone", zones),
         ("application_name", ["a", "b b", "c'c", "d\\d", "é", ""]),
-        ("DateStyle", ["ISO, DMY", "SQL, MDY", "German, DMY", "Postgres, YMD", "ISO, MDY", "SQL, DMY"]),
-        ("IntervalStyle", ["postgres", "iso_8601", "sql_standard", "postgres_verbose", "postgres", "iso_8601"]),
+        (
+            "DateStyle",
+            ["ISO, DMY", "SQL, MDY", "German, DMY", "Postgres, YMD", "ISO, MDY", "SQL, DMY"]
+        ),
+        (
+            "IntervalStyle",
+            ["postgres", "iso_8601", "sql_standard", "postgres_verbose", "postgres", "iso_8601"]
+        ),
         ("client_encoding", ["LATIN1", "UTF8", "LATIN9", "WIN1252", "SQL_ASCII", "UTF8"]),
         ("standard_conforming_strings", ["on", "off", "on", "off", "on", "off"]),
     ])
@@ -58,13 +66,21 @@ import Testing
                     ("user", "app"), ("database", "app"), ("TimeZone", "Asia/Tokyo"),
                     ("DateStyle", "German"), ("client_encoding", "latin1"),
                     ("application_name", "raw"),
-                ]))
+                ])
+            )
             let reported = try client.finishLogin().filter { $0.type == "S" }
-            #expect(reported.contains { $0.body == Frontend.string("TimeZone") + Frontend.string("Asia/Tokyo") })
+            #expect(
+                reported.contains {
+                    $0.body == Frontend.string("TimeZone") + Frontend.string("Asia/Tokyo")
+                }
+            )
             let other = try pooler.connect()
             try #expect(other.value("show timezone") == "UTC")
             try client.send(
-                Frontend.query("select current_setting('timezone'), current_setting('datestyle'), current_setting('client_encoding'), current_setting('application_name')"))
+                Frontend.query(
+                    "select current_setting('timezone'), current_setting('datestyle'), current_setting('client_encoding'), current_setting('application_name')"
+                )
+            )
             let rows = try client.receiveUntilReady().rows
             #expect(rows == [["Asia/Tokyo", "German, DMY", "LATIN1", "raw"]])
             try #expect(other.value("show timezone") == "UTC")
@@ -138,7 +154,8 @@ import Testing
             let witness = try pooler.connect()
             let client = try pooler.rawConnect()
             try client.send(
-                Frontend.startup([("user", "app"), ("database", "app"), ("TimeZone", "Nowhere")]))
+                Frontend.startup([("user", "app"), ("database", "app"), ("TimeZone", "Nowhere")])
+            )
             try client.send(Frontend.query("select 1"))
             let errors = try client.receiveUntilClosed().error
             #expect(errors?.severity == "FATAL")

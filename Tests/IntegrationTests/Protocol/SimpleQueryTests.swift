@@ -16,7 +16,9 @@ import Testing
     @Test func severalStatementsInOneMessage() throws {
         try withPooler { pooler in
             let client = try pooler.connect()
-            let results = try client.executeAll("select 1; select 2; set work_mem = '5MB'; select 3")
+            let results = try client.executeAll(
+                "select 1; select 2; set work_mem = '5MB'; select 3"
+            )
             #expect(results.map(\.tag) == ["SELECT 1", "SELECT 1", "SET", "SELECT 1"])
             #expect(results.compactMap(\.value) == ["1", "2", "3"])
         }
@@ -62,7 +64,9 @@ import Testing
     @Test func noticesArriveInOrder() throws {
         try withPooler { pooler in
             let client = try pooler.connect()
-            try client.query("do $$ begin for i in 1..50 loop raise notice 'n%', i; end loop; end $$")
+            try client.query(
+                "do $$ begin for i in 1..50 loop raise notice 'n%', i; end loop; end $$"
+            )
             #expect(client.notices.map(\.message) == (1...50).map { "n\($0)" })
             #expect(client.notices.allSatisfy { $0.severity == "NOTICE" })
         }
@@ -72,7 +76,9 @@ import Testing
         try withPooler { pooler in
             let text = String(repeating: "pool", count: 5 << 18)
             try #expect(
-                pooler.connect().value("select md5('\(text)') = md5(repeat('pool', 5 << 18))") == "t")
+                pooler.connect().value("select md5('\(text)') = md5(repeat('pool', 5 << 18))")
+                    == "t"
+            )
         }
     }
 

@@ -26,10 +26,12 @@ import Testing
     }
 
     /// Newer minor versions and unknown protocol options get the very answer PostgreSQL gives.
-    @Test(arguments: [
-        ((3, 2), []), ((3, 9999), []), ((3, 0), [("_pq_.martlet", "1")]),
-        ((3, 2), [("_pq_.a", ""), ("_pq_.b", "x")]),
-    ] as [((Int, Int), [(String, String)])])
+    @Test(
+        arguments: [
+            ((3, 2), []), ((3, 9999), []), ((3, 0), [("_pq_.martlet", "1")]),
+            ((3, 2), [("_pq_.a", ""), ("_pq_.b", "x")]),
+        ] as [((Int, Int), [(String, String)])]
+    )
     func newerProtocolsAreNegotiated(version: (Int, Int), options: [(String, String)]) throws {
         try withPooler(secrets: ["trusty": ""]) { pooler in
             let answers = try [pooler.port, pooler.server.port].map { port in
@@ -66,7 +68,10 @@ import Testing
             let cases: [([(String, String)], String)] = [
                 ([("database", "app")], "no username supplied"),
                 ([("user", ""), ("database", "app")], "no username supplied"),
-                (Self.known + [("no_such_parameter", "1")], "unsupported startup parameter: no_such_parameter"),
+                (
+                    Self.known + [("no_such_parameter", "1")],
+                    "unsupported startup parameter: no_such_parameter"
+                ),
                 ([("user", "app"), ("database", "nowhere")], "no such database: nowhere"),
             ]
             for (parameters, message) in cases {
@@ -86,7 +91,9 @@ import Testing
             let body = Frontend.integer(3 << 16) + Frontend.string("user") + Frontend.string("app")
             try client.send(Frontend.integer(body.count + 4) + body)
             let error = try client.receiveUntilClosed().error
-            #expect(error?.message == "invalid startup packet layout: expected terminator as last byte")
+            #expect(
+                error?.message == "invalid startup packet layout: expected terminator as last byte"
+            )
         }
     }
 
@@ -102,7 +109,8 @@ import Testing
     }
 
     @Test func theStarDatabase() throws {
-        try withPooler(databases: ["*": "port=\(PostgresServer.shared.get().port) host=127.0.0.1"]) { pooler in
+        try withPooler(databases: ["*": "port=\(PostgresServer.shared.get().port) host=127.0.0.1"])
+        { pooler in
             let client = try pooler.connect(database: "postgres")
             try #expect(client.value("select current_database()") == "postgres")
         }
@@ -120,7 +128,10 @@ import Testing
             let client = try pooler.connect(["host": pooler.directory])
             try #expect(client.value("select 1") == "1")
             let console = try pooler.connect(
-                user: "admin", database: "pgbouncer", ["host": pooler.directory])
+                user: "admin",
+                database: "pgbouncer",
+                ["host": pooler.directory]
+            )
             try #expect(console.execute("SHOW VERSION").error == nil)
         }
     }

@@ -70,11 +70,11 @@ final class ChildProcess {
 
     func waitForExit(within limit: Duration) throws -> ExitStatus {
         let deadline = Deadline(in: limit)
-        while !hasExited {
+        while true {
+            if hasExited, let exitStatus { return exitStatus }
             if deadline.hasPassed { throw TimedOut("end of process \(processID)") }
             pause(.milliseconds(10))
         }
-        return exitStatus!
     }
 
     /// Ends the process: the signal first, SIGKILL when it does not listen.
@@ -149,7 +149,7 @@ private func spawn(
     var processID: pid_t = 0
     let failure = withCStrings(arguments) { argv in
         withCStrings(variables) { envp in
-            posix_spawnp(&processID, argv[0]!, &actions, &attributes, argv, envp)
+            posix_spawnp(&processID, arguments[0], &actions, &attributes, argv, envp)
         }
     }
     guard failure == 0 else {
@@ -160,9 +160,9 @@ private func spawn(
 
 private func withCStrings<Value>(
     _ strings: [String],
-    _ body: (UnsafeMutablePointer<UnsafeMutablePointer<CChar>?>) -> Value
+    _ body: ([UnsafeMutablePointer<CChar>?]) -> Value
 ) -> Value {
-    var pointers = strings.map { strdup($0) } + [nil]
+    let pointers = strings.map { strdup($0) } + [nil]
     defer { pointers.forEach { free($0) } }
-    return pointers.withUnsafeMutableBufferPointer { body($0.baseAddress!) }
+    return body(pointers)
 }

@@ -10,7 +10,7 @@ final class Connection {
     private let handle: OpaquePointer
     private let noticeBox = NoticeBox()
     private var isOpen = true
-    var timeout: Duration = .seconds(20)
+    var timeout: Duration = .seconds(15)
 
     /// Logs in, or throws `ConnectionFailed`.
     convenience init(_ parameters: [String: String]) throws {
@@ -26,16 +26,21 @@ final class Connection {
     /// Begins to log in; `finishConnecting` does the rest.
     init(starting parameters: [String: String]) {
         let names = parameters.keys.sorted()
-        handle = withOptionalCStrings(names) { keywords in
+        let started = withOptionalCStrings(names) { keywords in
             withOptionalCStrings(names.map { parameters[$0] }) { values in
-                PQconnectStartParams(keywords, values, 0)!
+                PQconnectStartParams(keywords, values, 0)
             }
         }
+        guard let started else { fatalError("libpq is out of memory") }
+        handle = started
         PQsetErrorVerbosity(handle, PQERRORS_VERBOSE)
         let box = Unmanaged.passUnretained(noticeBox).toOpaque()
         PQsetNoticeReceiver(
             handle,
-            { Unmanaged<NoticeBox>.fromOpaque($0!).takeUnretainedValue().add($1) },
+            { context, notice in
+                guard let context else { return }
+                Unmanaged<NoticeBox>.fromOpaque(context).takeUnretainedValue().add(notice)
+            },
             box
         )
     }
@@ -232,7 +237,10 @@ final class Connection {
         while true {
             let sent = bytes.withUnsafeBytes { buffer in
                 PQputCopyData(
-                    handle, buffer.bindMemory(to: CChar.self).baseAddress, Int32(buffer.count))
+                    handle,
+                    buffer.bindMemory(to: CChar.self).baseAddress,
+                    Int32(buffer.count)
+                )
             }
             if sent == 1 { return }
             if sent < 0 { throw ConnectionFailed(description: errorMessage) }
@@ -341,10 +349,9 @@ private final class NoticeBox {
 
 private func withOptionalCStrings<Value>(
     _ strings: [String?],
-    _ body: (UnsafePointer<UnsafePointer<CChar>?>) -> Value
+    _ body: ([UnsafePointer<CChar>?]) -> Value
 ) -> Value {
     let copies = strings.map { string in string.flatMap { strdup($0) } }
     defer { copies.forEach { free($0) } }
-    let pointers = copies.map { UnsafePointer<CChar>($0) } + [nil]
-    return pointers.withUnsafeBufferPointer { body($0.baseAddress!) }
+    return body(copies.map { UnsafePointer<CChar>($0) } + [nil])
 }

@@ -65,7 +65,8 @@ final class Pooler {
         )
         for (name, value) in configuration.databases where !value.contains("port=") {
             let host = "host=127.0.0.1 port=\(server.port)"
-            configuration.databases[name] = value.isEmpty ? "\(host) dbname=\(name)" : "\(host) \(value)"
+            configuration.databases[name] =
+                value.isEmpty ? "\(host) dbname=\(name)" : "\(host) \(value)"
         }
         try configuration.write(to: directory)
         process = try Pooler.launch(directory)
@@ -82,7 +83,8 @@ final class Pooler {
     static let secrets: [String: String] = Dictionary(
         uniqueKeysWithValues: (PostgresServer.users + ["postgres", "admin", "stats"]).map {
             ($0, PostgresServer.password(of: $0))
-        })
+        }
+    )
 
     private static func defaults(port: Int, directory: String) -> [String: String] {
         [
@@ -134,7 +136,8 @@ final class Pooler {
     private func statusValue(_ key: String) -> Int {
         let text = (try? String(contentsOfFile: "/proc/\(processID)/status", encoding: .utf8)) ?? ""
         let line = text.split(separator: "\n").first { $0.hasPrefix(key) }
-        return line?.split(whereSeparator: \.isWhitespace).dropFirst().first.flatMap { Int($0) } ?? 0
+        return line?.split(whereSeparator: \.isWhitespace).dropFirst().first.flatMap { Int($0) }
+            ?? 0
     }
 
     private func waitUntilListening() throws {
@@ -174,27 +177,35 @@ final class Pooler {
     }
 
     func connect(
-        user: String = "app", database: String = "app", _ more: [String: String] = [:]
+        user: String = "app",
+        database: String = "app",
+        _ more: [String: String] = [:]
     ) throws -> Connection {
         let connection = try Connection(
-            parameters(user: user, database: database).merging(more) { $1 })
+            parameters(user: user, database: database).merging(more) { $1 }
+        )
         connections.append(connection)
         return connection
     }
 
     /// Starts to log in and comes back at once.
     func startConnecting(
-        user: String = "app", database: String = "app", _ more: [String: String] = [:]
+        user: String = "app",
+        database: String = "app",
+        _ more: [String: String] = [:]
     ) -> Connection {
         let connection = Connection(
-            starting: parameters(user: user, database: database).merging(more) { $1 })
+            starting: parameters(user: user, database: database).merging(more) { $1 }
+        )
         connections.append(connection)
         return connection
     }
 
     /// Tries to log in and returns libpq's words, nil when it worked.
     func loginFailure(
-        user: String = "app", database: String = "app", _ more: [String: String] = [:]
+        user: String = "app",
+        database: String = "app",
+        _ more: [String: String] = [:]
     ) throws -> String? {
         do {
             try Connection(parameters(user: user, database: database).merging(more) { $1 }).close()
@@ -250,12 +261,17 @@ final class Pooler {
 extension PoolerConfiguration {
     fileprivate func write(to directory: String) throws {
         try userListText.write(
-            toFile: directory + "/userlist.txt", atomically: false, encoding: .utf8)
+            toFile: directory + "/userlist.txt",
+            atomically: false,
+            encoding: .utf8
+        )
         try iniText.write(toFile: directory + "/pooler.ini", atomically: false, encoding: .utf8)
     }
 }
 
-/// Runs a test against a pooler of its own. Whatever the test did to it, the pooler must still be
+/// Runs a test against a pooler of its own.
+///
+/// Whatever the test did to it, the pooler must still be
 /// there at the end, or have gone with status 0.
 func withPooler(
     _ settings: [String: String] = [:],
@@ -279,13 +295,15 @@ func withPooler(
         let status = pooler.stop()
         Issue.record(
             "\(error)\npooler ended with \(status), its log:\n\(pooler.log.suffix(4000))",
-            sourceLocation: sourceLocation)
+            sourceLocation: sourceLocation
+        )
         return
     }
     let status = pooler.stop()
     if status != .exited(0) && status != .killed(signal: SIGQUIT) {
         Issue.record(
             "pooler ended with \(status), its log:\n\(pooler.log.suffix(4000))",
-            sourceLocation: sourceLocation)
+            sourceLocation: sourceLocation
+        )
     }
 }

@@ -46,7 +46,10 @@ struct QueryResult {
         tag = PQcmdStatus(handle).map { String(cString: $0) } ?? ""
         columns = (0..<PQnfields(handle)).map {
             // COPY has columns without names.
-            Column(name: PQfname(handle, $0).map { String(cString: $0) } ?? "", type: PQftype(handle, $0))
+            Column(
+                name: PQfname(handle, $0).map { String(cString: $0) } ?? "",
+                type: PQftype(handle, $0)
+            )
         }
         rows = (0..<PQntuples(handle)).map { row in
             (0..<PQnfields(handle)).map { column in
@@ -83,7 +86,9 @@ struct QueryFailed: Error, CustomStringConvertible {
     var description: String { "\(error) in: \(statement.prefix(200))" }
 }
 
-/// The login was refused. The text has the SQLSTATE in it, as psql shows with VERBOSITY verbose.
+/// The login was refused.
+///
+/// The text has the SQLSTATE in it, as psql shows with VERBOSITY verbose.
 struct ConnectionFailed: Error, CustomStringConvertible {
     let description: String
 }

@@ -15,7 +15,10 @@ struct WireMessage: Equatable, CustomStringConvertible {
         var fields: [Character: String] = [:]
         for field in body.split(separator: 0) {
             guard let code = field.first else { continue }
-            fields[Character(UnicodeScalar(code))] = String(decoding: field.dropFirst(), as: UTF8.self)
+            fields[Character(UnicodeScalar(code))] = String(
+                decoding: field.dropFirst(),
+                as: UTF8.self
+            )
         }
         return ErrorFields(fields: fields)
     }
@@ -87,7 +90,9 @@ enum Frontend {
     }
 
     static func bind(
-        portal: String = "", _ statement: String, _ parameters: [String] = []
+        portal: String = "",
+        _ statement: String,
+        _ parameters: [String] = []
     ) -> [UInt8] {
         let values = parameters.flatMap { integer($0.utf8.count) + Array($0.utf8) }
         let head = string(portal) + string(statement) + integer(0, byteCount: 2)
@@ -115,7 +120,7 @@ final class RawClient {
     private var consumed = 0
     private(set) var processID = 0
     private(set) var secretKey: [UInt8] = []
-    var timeout: Duration = .seconds(20)
+    var timeout: Duration = .seconds(15)
 
     init(port: Int) throws {
         descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue), 0)
@@ -132,7 +137,12 @@ final class RawClient {
         }
         var on: Int32 = 1
         setsockopt(
-            descriptor, Int32(IPPROTO_TCP), TCP_NODELAY, &on, socklen_t(MemoryLayout<Int32>.size))
+            descriptor,
+            Int32(IPPROTO_TCP),
+            TCP_NODELAY,
+            &on,
+            socklen_t(MemoryLayout<Int32>.size)
+        )
     }
 
     deinit { close() }
@@ -147,18 +157,30 @@ final class RawClient {
     func reset() {
         var option = linger(l_onoff: 1, l_linger: 0)
         setsockopt(
-            descriptor, SOL_SOCKET, SO_LINGER, &option, socklen_t(MemoryLayout<linger>.size))
+            descriptor,
+            SOL_SOCKET,
+            SO_LINGER,
+            &option,
+            socklen_t(MemoryLayout<linger>.size)
+        )
         close()
     }
 
     /// Says "no more bytes from me" and goes on reading.
     func finishWriting() { shutdown(descriptor, Int32(SHUT_WR)) }
 
-    /// A small receive buffer makes a slow reader felt early. Set before the data comes.
+    /// A small receive buffer makes a slow reader felt early.
+    ///
+    /// Set before the data comes.
     func limitReceiveBuffer(_ byteCount: Int32) {
         var size = byteCount
         setsockopt(
-            descriptor, SOL_SOCKET, SO_RCVBUF, &size, socklen_t(MemoryLayout<Int32>.size))
+            descriptor,
+            SOL_SOCKET,
+            SO_RCVBUF,
+            &size,
+            socklen_t(MemoryLayout<Int32>.size)
+        )
     }
 
     // MARK: - Sending

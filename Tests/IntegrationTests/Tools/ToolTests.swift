@@ -32,10 +32,15 @@ import Testing
                 select 'a' \\; select 'b';
                 drop table psql_script;
                 """
-                .replacing("select number + 1, word from psql_script order by 1 \\gset last_\n", with: "")
+                .replacing(
+                    "select number + 1, word from psql_script order by 1 \\gset last_\n",
+                    with: ""
+                )
             let outcome = try run(
                 ["psql", "-X", "-v", "ON_ERROR_STOP=1", "-f", "/dev/stdin"],
-                environment: Self.environment(pooler), input: script)
+                environment: Self.environment(pooler),
+                input: script
+            )
             #expect(outcome.succeeded, "\(outcome.errors)")
             #expect(outcome.output.contains("COPY 2"))
             #expect(outcome.output.contains("1\tone\n2\tzwei"))
@@ -49,8 +54,12 @@ import Testing
             let environment = Self.environment(pooler)
                 .merging(["PGUSER": "admin", "PGDATABASE": "pgbouncer"]) { $1 }
             let outcome = try run(
-                ["psql", "-X", "-c", "SHOW POOLS", "-c", "SHOW HELP", "-c", "PAUSE", "-c", "RESUME"],
-                environment: environment)
+                [
+                    "psql", "-X", "-c", "SHOW POOLS", "-c", "SHOW HELP", "-c", "PAUSE", "-c",
+                    "RESUME",
+                ],
+                environment: environment
+            )
             #expect(outcome.succeeded, "\(outcome.errors)")
             #expect(outcome.output.contains("cl_active"))
             #expect(outcome.errors.contains("Console usage"))
@@ -61,14 +70,18 @@ import Testing
     @Test func pgDumpAndRestore() throws {
         try withPooler { pooler in
             let client = try pooler.connect()
-            try client.query("create schema dumped; create table dumped.t as select generate_series(1, 1000) n")
+            try client.query(
+                "create schema dumped; create table dumped.t as select generate_series(1, 1000) n"
+            )
             let environment = Self.environment(pooler)
             let dump = try run(["pg_dump", "-n", "dumped"], environment: environment)
             #expect(dump.succeeded, "\(dump.errors)")
             try client.query("drop schema dumped cascade")
             let restore = try run(
                 ["psql", "-X", "-v", "ON_ERROR_STOP=1", "-f", "/dev/stdin"],
-                environment: environment, input: dump.output)
+                environment: environment,
+                input: dump.output
+            )
             #expect(restore.succeeded, "\(restore.errors)")
             try #expect(client.value("select sum(n) from dumped.t") == "500500")
             try client.query("drop schema dumped cascade")
@@ -84,7 +97,8 @@ import Testing
             #expect(prepared.succeeded, "\(prepared.errors)")
             let outcome = try run(
                 ["pgbench", "-n", "-c", "16", "-j", "2", "-T", "3", "-M", mode],
-                environment: environment)
+                environment: environment
+            )
             #expect(outcome.succeeded, "\(outcome.errors)")
             #expect(outcome.output.contains("number of failed transactions: 0"))
             #expect(!outcome.errors.contains("error"))
@@ -103,7 +117,9 @@ import Testing
         try withPooler(["auth_type": "scram-sha-256"]) { pooler in
             let outcome = try run(
                 ["pgbench", "-n", "-C", "-c", "8", "-T", "2", "-f", "/dev/stdin"],
-                environment: Self.environment(pooler), input: "select 1;\n")
+                environment: Self.environment(pooler),
+                input: "select 1;\n"
+            )
             #expect(outcome.succeeded, "\(outcome.errors)")
             #expect(outcome.output.contains("number of failed transactions: 0"))
             try eventually("all of them have left") { try pooler.pool()["cl_active"] == "0" }
@@ -121,7 +137,9 @@ import Testing
                 """
             let outcome = try run(
                 ["pgbench", "-n", "-c", "8", "-t", "100", "-M", "extended", "-f", "/dev/stdin"],
-                environment: Self.environment(pooler), input: script)
+                environment: Self.environment(pooler),
+                input: script
+            )
             #expect(outcome.succeeded, "\(outcome.errors)")
             #expect(outcome.output.contains("number of transactions actually processed: 800/800"))
         }
