@@ -1,15 +1,95 @@
-// What Swift needs of Linux and cannot reach through Glibc: variadic calls, macros, feature-gated functions.
+// What Swift needs of Linux and cannot reach through Glibc: variadic calls, macros, unions.
 #pragma once
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
 #endif
+#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <sys/epoll.h>
-#include <sys/eventfd.h>
-#include <sys/signalfd.h>
-#include <sys/socket.h>
-#include <sys/un.h>
+#include <grp.h>
+#include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <pthread.h>
+#include <pwd.h>
+#include <signal.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/un.h>
+#include <time.h>
 #include <unistd.h>
+
+// A result, or the negated errno: errno itself is a macro that Swift would have to fetch apart.
+static inline long martlet_recv(int fd, void *buffer, size_t size) {
+    ssize_t n = recv(fd, buffer, size, 0);
+    return n < 0 ? -(long)errno : n;
+}
+
+static inline long martlet_send(int fd, const void *buffer, size_t size) {
+    ssize_t n = send(fd, buffer, size, MSG_NOSIGNAL);
+    return n < 0 ? -(long)errno : n;
+}
+
+static inline int martlet_epoll_ctl(int epoll, int operation, int fd, uint32_t events, uint64_t token) {
+    struct epoll_event event = {.events = events, .data.u64 = token};
+    return epoll_ctl(epoll, operation, fd, &event) < 0 ? -errno : 0;
+}
+
+static inline int martlet_epoll_wait(int epoll, struct epoll_event *events, int capacity, int timeout) {
+    int n = epoll_wait(epoll, events, capacity, timeout);
+    return n < 0 ? -errno : n;
+}
+
+static inline uint64_t martlet_event_token(const struct epoll_event *event) { return event->data.u64; }
+
+static inline int martlet_accept(int listener, struct sockaddr_storage *peer, socklen_t *size) {
+    *size = sizeof *peer;
+    int fd = accept4(listener, (struct sockaddr *)peer, size, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    return fd < 0 ? -errno : fd;
+}
+
+static inline int martlet_connect(int fd, const struct sockaddr_storage *address, socklen_t size) {
+    return connect(fd, (const struct sockaddr *)address, size) < 0 ? -errno : 0;
+}
+
+static inline int martlet_socket_error(int fd) {
+    int error = 0;
+    socklen_t size = sizeof error;
+    return getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &size) < 0 ? errno : error;
+}
+
+static inline int martlet_set_option(int fd, int level, int name, int value) {
+    return setsockopt(fd, level, name, &value, sizeof value) < 0 ? -errno : 0;
+}
+
+static inline int64_t martlet_monotonic_microseconds(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
+}
+
+static inline int64_t martlet_unix_microseconds(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    return (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
+}
+
+static inline int martlet_errno(void) { return errno; }
+
+// Returns the peer's user id on a Unix socket and stores its process id, or -1.
+static inline int64_t martlet_peer_user(int fd, int32_t *process) {
+    struct ucred credentials;
+    socklen_t size = sizeof credentials;
+    if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &credentials, &size) < 0) return -1;
+    *process = credentials.pid;
+    return credentials.uid;
+}

@@ -27,6 +27,12 @@ package struct ByteString: Sendable {
     /// The number of bytes.
     package var count: Int { bytes.count }
 
+    /// The bytes in place.
+    package var span: RawSpan {
+        @_lifetime(borrow self)
+        borrowing get { unsafe bytes.span.bytes }
+    }
+
     /// Whether there are no bytes.
     package var isEmpty: Bool { bytes.isEmpty }
 

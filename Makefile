@@ -1,0 +1,61 @@
+# What a person runs, and what CI runs. `make help` lists it.
+
+SHELL := /bin/bash
+JOBS ?= $(shell nproc)
+SWIFT_SOURCES := Package.swift Sources Tests $(wildcard Benchmarks/*.swift)
+BENCH_BUILD := .build/bench
+CC := $(shell command -v clang || command -v cc)
+CFLAGS := -O2 -std=gnu11 -Wall -Wextra -Werror
+
+.DEFAULT_GOAL := help
+.PHONY: help run build test bench bench-quick bench-mallocs bench-tools format lint docs clean
+.PHONY: packages-build packages-run packages-test packages-bench
+
+run: packages-run build ## Start a throw-away PostgreSQL and Martlet before it on port 6543 (or DATABASE_URL=... make run)
+	@Scripts/run
+
+build: packages-build ## Build the optimised executable: .build/release/martlet
+	swift build -c release --product martlet -j $(JOBS)
+
+test: packages-test ## Build everything and run every test against a PostgreSQL that the tests start
+	swift build --build-tests -j $(JOBS)
+	MARTLET="$$(swift build --show-bin-path)/martlet" swift test --skip-build $(TEST_ARGUMENTS)
+
+bench: packages-bench build bench-tools ## Martlet beside PgBouncer, under ten minutes (BENCH_ARGUMENTS="--quick", "--only REGEX", ...)
+	python3 Benchmarks/bench.py $(BENCH_ARGUMENTS)
+
+bench-quick: ## The same in about a minute, for a first impression
+	@$(MAKE) --no-print-directory bench BENCH_ARGUMENTS="--quick $(BENCH_ARGUMENTS)"
+
+bench-mallocs: packages-bench build bench-tools ## Count allocations over 100,000 forwarded transactions; more than 0.01 each fails
+	python3 Benchmarks/mallocs.py $(BENCH_ARGUMENTS)
+
+format: ## Format the Swift sources in place
+	swift format --in-place --parallel --recursive $(SWIFT_SOURCES)
+
+lint: ## Check the format of the Swift sources; any finding fails
+	swift format lint --strict --parallel --recursive $(SWIFT_SOURCES)
+
+docs: ## Print where the documentation is
+	@echo "README.md, CONTRIBUTING.md and:"; ls Docs/*.md 2>/dev/null || echo "  (no Docs/ yet)"
+
+clean: ## Remove what was built and the throw-away data of earlier runs
+	@Scripts/scratch-postgres clean
+	rm -rf .build .scratch
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+# The Debian packages each target needs; only missing ones are installed.
+packages-build packages-run packages-test packages-bench:
+	@Scripts/install-packages $(@:packages-%=%)
+
+bench-tools: $(BENCH_BUILD)/canned-server $(BENCH_BUILD)/idle-clients $(BENCH_BUILD)/count-mallocs.so
+
+$(BENCH_BUILD)/%: Benchmarks/%.c
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) -o $@ $<
+
+$(BENCH_BUILD)/%.so: Benchmarks/%.c
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) -fPIC -shared -o $@ $< -ldl

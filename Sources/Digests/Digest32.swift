@@ -1,0 +1,55 @@
+// Thirty-two bytes: a SHA-256 digest, or a key that SCRAM makes of one. Comparison takes the same
+// time wherever the values differ, so that no caller can get this wrong; the description never shows
+// the bytes.
+
+/// A 32-byte value, compared in constant time.
+package struct Digest32: Sendable {
+    /// The number of bytes.
+    package static let byteCount = 32
+
+    private var storage: InlineArray<32, UInt8>
+
+    /// Makes a digest of exactly 32 bytes; nil for any other number.
+    package init?(_ bytes: some Collection<UInt8>) {
+        guard bytes.count == Self.byteCount else { return nil }
+        self.storage = InlineArray(repeating: 0)
+        for (index, byte) in bytes.enumerated() { storage[index] = byte }
+    }
+
+    /// Makes a digest of what `fill` leaves in 32 zeroed bytes.
+    init(filledBy fill: (inout MutableSpan<UInt8>) throws(DigestError) -> Void) throws(DigestError)
+    {
+        self.storage = InlineArray(repeating: 0)
+        var span = storage.mutableSpan
+        try fill(&span)
+    }
+
+    /// The bytes as an array.
+    package var bytes: [UInt8] {
+        storage.indices.map { storage[$0] }
+    }
+
+    /// The bytes of both values, combined one by one by exclusive or.
+    package static func ^ (left: Digest32, right: Digest32) -> Digest32 {
+        var result = left
+        for index in result.storage.indices { result.storage[index] ^= right.storage[index] }
+        return result
+    }
+}
+
+extension Digest32: Hashable {
+    package static func == (left: Digest32, right: Digest32) -> Bool {
+        constantTimeEqual(left.storage.span, right.storage.span)
+    }
+
+    package func hash(into hasher: inout Hasher) {
+        for index in storage.indices { hasher.combine(storage[index]) }
+    }
+}
+
+extension Digest32: CustomStringConvertible, CustomReflectable {
+    /// Says what it is, never its bytes.
+    package var description: String { "<32 bytes>" }
+
+    package var customMirror: Mirror { Mirror(self, children: []) }
+}

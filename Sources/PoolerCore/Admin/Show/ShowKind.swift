@@ -1,0 +1,47 @@
+// The names of the SHOW tables, and which definition belongs to each.
+
+/// A table that SHOW knows.
+///
+/// FDS, DNS_HOSTS, DNS_ZONES, PEERS and PEER_POOLS are not among them yet.
+package enum ShowKind: String, CaseIterable, Sendable {
+    case activeSockets = "ACTIVE_SOCKETS"
+    case clients = "CLIENTS"
+    case config = "CONFIG"
+    case databases = "DATABASES"
+    case help = "HELP"
+    case lists = "LISTS"
+    case memory = "MEM"
+    case pools = "POOLS"
+    case servers = "SERVERS"
+    case sockets = "SOCKETS"
+    case state = "STATE"
+    case stats = "STATS"
+    case statsAverages = "STATS_AVERAGES"
+    case statsTotals = "STATS_TOTALS"
+    case totals = "TOTALS"
+    case users = "USERS"
+    case version = "VERSION"
+
+    /// The table's columns, rows and role.
+    package var definition: ShowDefinition {
+        switch self {
+        case .activeSockets: .activeSockets
+        case .clients: .clients
+        case .config: .config
+        case .databases: .databases
+        case .help: .help
+        case .lists: .lists
+        case .memory: .memory
+        case .pools: .pools
+        case .servers: .servers
+        case .sockets: .sockets
+        case .state: .state
+        case .stats: .stats
+        case .statsAverages: .statsAverages
+        case .statsTotals: .statsTotals
+        case .totals: .totals
+        case .users: .users
+        case .version: .version
+        }
+    }
+}

@@ -1,0 +1,84 @@
+// Why a login failed, as two tables: what the peer is told, and what the log says. The peer of a
+// failed client login learns nothing that would tell a known user from an unknown one.
+
+package import PostgresWire
+
+/// Why a client's login failed.
+package enum AuthenticationFailure: Error, Equatable, Sendable {
+    case trustRejected
+    case wrongPassword
+    case saslFailed(SCRAMError)
+    case invalidMechanism
+    case emptyPassword
+    case malformedMessage(WireError)
+    case unexpectedMessage
+    case digestUnavailable
+
+    /// The text that the client gets, PgBouncer's where PgBouncer has one.
+    package var message: String {
+        switch self {
+        case .trustRejected: "\"trust\" authentication failed"
+        case .wrongPassword: "password authentication failed"
+        case .saslFailed: "SASL authentication failed"
+        case .invalidMechanism: "client selected an invalid SASL authentication mechanism"
+        case .emptyPassword: "empty password returned by client"
+        case .malformedMessage: "invalid password packet size"
+        case .unexpectedMessage: "unexpected password packet"
+        case .digestUnavailable: "authentication is not available"
+        }
+    }
+
+    /// What the log may add, or nil when `message` says all.
+    package var logDetail: String? {
+        switch self {
+        case .saslFailed(let error): "\(error)"
+        case .malformedMessage(let error): "\(error)"
+        case .digestUnavailable: "OpenSSL refused to compute a digest"
+        case .trustRejected, .wrongPassword, .invalidMechanism, .emptyPassword, .unexpectedMessage:
+            nil
+        }
+    }
+
+    /// The ErrorResponse for the client.
+    ///
+    /// PostgreSQL would say 28P01; PgBouncer says 08P01, and that is what scripts match.
+    package var errorResponse: ErrorResponse {
+        ErrorResponse(.fatal, .protocolViolation, message)
+    }
+}
+
+/// Why the pooler could not log in to a server, apart from the server's own ErrorResponse.
+package enum ServerAuthenticationFailure: Error, Equatable, Sendable {
+    /// What is known of the user cannot answer what the server asks.
+    case wrongPasswordType
+    case noSupportedMechanism
+    case invalidServerSignature
+    case digestUnavailable
+    case unsupportedMethod(code: Int32)
+    case unexpectedMessage
+    case saslFailed(SCRAMError)
+
+    /// The text for the log and for the clients that wait for the server.
+    package var message: String {
+        "server login failed: \(reason)"
+    }
+
+    private var reason: String {
+        switch self {
+        case .wrongPasswordType:
+            "wrong password type"
+        case .noSupportedMechanism:
+            "none of the server's SASL authentication mechanisms are supported"
+        case .invalidServerSignature:
+            "invalid server signature"
+        case .digestUnavailable:
+            "failed to verify server signature"
+        case .unsupportedMethod(let code):
+            "unknown/unsupported auth method: \(code)"
+        case .unexpectedMessage:
+            "authentication message out of order"
+        case .saslFailed(let error):
+            "SCRAM exchange failed (\(error))"
+        }
+    }
+}

@@ -1,0 +1,143 @@
+// The grammar of SCRAM messages: attributes of one letter, `=` and a value, with commas between. A
+// message is bounded and free of zero bytes before anything in it is looked at. Stricter than
+// PostgreSQL in one point: a comma at the very end is refused.
+//
+// Source: RFC 5802, sections 5.1 and 7.
+
+internal import Digests
+
+/// Why a SCRAM exchange failed.
+package enum SCRAMError: Error, Equatable, Sendable {
+    /// Longer than any message of PostgreSQL's own implementation may be.
+    case messageTooLong
+    /// The message breaks the grammar.
+    case malformedMessage
+    /// The message came at the wrong moment.
+    case unexpectedMessage
+    /// The peer insists on channel binding.
+    case channelBindingRequired
+    /// The final message contradicts the first about channel binding.
+    case channelBindingMismatch
+    /// The client wants to act as somebody else.
+    case authorizationIdentity
+    /// The peer insists on an extension.
+    case unsupportedExtension
+    /// The nonce is not the one that was agreed, or adds nothing to it.
+    case nonceMismatch
+    /// The client's proof is wrong.
+    case wrongProof
+    /// The proof could not be right: the user is unknown.
+    case unknownUser
+    /// The proof could not be right: the user has no secret that SCRAM can verify.
+    case unusableSecret
+    /// The salt is empty or too long.
+    case invalidSalt
+    /// The iteration count is below 1 or above what the pooler is ready to compute.
+    case invalidIterationCount
+    /// The server ended the exchange with an error of its own.
+    case refusedByServer
+    /// The server does not know the password's secret.
+    case wrongServerSignature
+    /// OpenSSL did not compute what was asked.
+    case digestUnavailable
+
+    /// Runs `body`, whose failure is `digestUnavailable`.
+    static func digesting<Value>(
+        _ body: () throws(DigestError) -> Value
+    ) throws(SCRAMError) -> Value {
+        do {
+            return try body()
+        } catch {
+            throw .digestUnavailable
+        }
+    }
+}
+
+/// Walks through the attributes of a message.
+struct SCRAMAttributes {
+    struct Attribute {
+        let name: UInt8
+        let value: ArraySlice<UInt8>
+    }
+
+    /// What has not been read; nil behind the last attribute.
+    private var rest: ArraySlice<UInt8>?
+
+    /// Where the next attribute starts in the whole message, or where the message ends.
+    private(set) var offset: Int
+
+    init(_ bytes: ArraySlice<UInt8>) {
+        self.rest = bytes
+        self.offset = bytes.startIndex
+    }
+
+    var isAtEnd: Bool { rest == nil }
+
+    /// Reads the next attribute, whatever its name.
+    mutating func next() throws(SCRAMError) -> Attribute {
+        guard let bytes = rest, bytes.count >= 2, let name = bytes.first, Self.isLetter(name),
+            bytes[bytes.startIndex + 1] == UInt8(ascii: "=")
+        else { throw .malformedMessage }
+        let tail = bytes.dropFirst(2)
+        guard let comma = tail.firstIndex(of: UInt8(ascii: ",")) else {
+            rest = nil
+            offset = tail.endIndex
+            return Attribute(name: name, value: tail)
+        }
+        rest = tail[(comma + 1)...]
+        offset = comma + 1
+        return Attribute(name: name, value: tail[..<comma])
+    }
+
+    /// Reads the value of the next attribute, which must be `name`.
+    mutating func value(of name: Unicode.Scalar) throws(SCRAMError) -> ArraySlice<UInt8> {
+        let attribute = try next()
+        guard attribute.name == UInt8(ascii: name) else { throw .malformedMessage }
+        return attribute.value
+    }
+
+    /// Checks that the whole message has been read.
+    func finish() throws(SCRAMError) {
+        guard isAtEnd else { throw .malformedMessage }
+    }
+
+    private static func isLetter(_ byte: UInt8) -> Bool {
+        (UInt8(ascii: "a")...UInt8(ascii: "z")).contains(byte | 0x20)
+    }
+}
+
+/// The parts of SCRAM that both sides share.
+enum SCRAM {
+    /// The longest message of a client, in bytes: PG_MAX_SASL_MESSAGE_LENGTH.
+    static let clientMessageByteLimit = 1_024
+    /// The longest message of a server, in bytes, which is what libpq accepts.
+    static let serverMessageByteLimit = 2_000
+
+    /// Checks what holds for every message before it is read.
+    static func check(_ message: [UInt8], limit: Int) throws(SCRAMError) {
+        guard message.count <= limit else { throw .messageTooLong }
+        guard !message.contains(0) else { throw .malformedMessage }
+    }
+
+    /// Whether `nonce` is printable ASCII without a comma, as RFC 5802 wants it.
+    static func isPrintable(_ nonce: some Sequence<UInt8>) -> Bool {
+        nonce.allSatisfy { (0x21...0x7E).contains($0) && $0 != UInt8(ascii: ",") }
+    }
+
+    /// The signature that `key` makes under the messages of an exchange.
+    static func signature(key: Digest32, transcript: [UInt8]) throws(SCRAMError) -> Digest32 {
+        try SCRAMError.digesting { () throws(DigestError) in
+            try HMACSHA256.authenticate(transcript, key: key.bytes)
+        }
+    }
+
+    /// AuthMessage of RFC 5802: what both sides sign.
+    static func transcript(
+        clientFirstBare: some Sequence<UInt8>,
+        serverFirst: [UInt8],
+        clientFinalWithoutProof: some Sequence<UInt8>
+    ) -> [UInt8] {
+        let comma = [UInt8(ascii: ",")]
+        return Array(clientFirstBare) + comma + serverFirst + comma + Array(clientFinalWithoutProof)
+    }
+}

@@ -1,0 +1,217 @@
+// Logging in to a server: answers its authentication requests with what is known of the user. It
+// decides nothing about the server's ErrorResponse, which ends the login from outside. The order of
+// messages is enforced: above all, a server that began SCRAM must prove itself before its
+// AuthenticationOk counts.
+//
+//     new -> password sent -------------------------------> authenticated
+//        \-> SASL initial sent -> SASL response sent -> server verified -> authenticated
+
+internal import Digests
+package import PostgresWire
+
+/// One login to a server.
+package struct ServerAuthentication: Sendable, Redacted {
+    /// What to do next.
+    package enum Action: Equatable, Sendable, Redacted {
+        /// Send this message and wait for the next request.
+        case send([UInt8])
+        /// Wait for the next request.
+        case none
+        /// AuthenticationOk has come and is valid.
+        case authenticated
+        case failed(ServerAuthenticationFailure)
+
+        /// The action without what it carries.
+        package var description: String {
+            switch self {
+            case .send(let bytes): "send(\(bytes.count) bytes)"
+            case .none: "none"
+            case .authenticated: "authenticated"
+            case .failed(let failure): "failed(\(failure))"
+            }
+        }
+    }
+
+    private enum State {
+        /// Nothing has been asked yet; AuthenticationOk now means that the server trusts.
+        case new
+        case passwordSent
+        case saslInitialResponseSent(SCRAMClientExchange)
+        case saslResponseSent(SCRAMClientExchange)
+        case serverVerified
+        /// Authenticated or failed; every further request is a failure.
+        case finished
+    }
+
+    private let user: ByteString
+    private let credentials: Credentials
+    private let nonce: [UInt8]
+    private var state = State.new
+
+    /// The keys of a plain password for this server's salt, as they were handed in or had to be
+    /// derived: worth keeping for the next login, once this one is authenticated.
+    package private(set) var derivedKeys: SCRAMKeys?
+
+    /// - Parameters:
+    ///   - user: the name of the startup packet.
+    ///   - credentials: what is known of the user.
+    ///   - derivedKeys: what `derivedKeys` was after an earlier login with the same password, if it
+    ///     was kept; ignored unless it fits the server's salt and iteration count.
+    ///   - nonce: 18 random bytes.
+    package init(
+        user: ByteString,
+        credentials: Credentials,
+        derivedKeys: SCRAMKeys? = nil,
+        nonce: [UInt8]
+    ) {
+        self.user = user
+        self.credentials = credentials
+        self.derivedKeys = derivedKeys
+        self.nonce = nonce
+    }
+
+    /// Takes an Authentication message.
+    package mutating func received(_ request: AuthenticationRequest) -> Action {
+        do throws(ServerAuthenticationFailure) {
+            switch (exchange(&state, with: .finished), request) {
+            case (.new, .ok), (.passwordSent, .ok), (.serverVerified, .ok):
+                return .authenticated
+            case (.new, .cleartextPassword):
+                return try answerCleartextPassword()
+            case (.new, .md5Password(let salt)):
+                return try answerMD5Password(salt: salt)
+            case (.new, .sasl(let mechanisms)):
+                return try answerSASL(mechanisms)
+            case (.new, .unsupported(let code)):
+                throw .unsupportedMethod(code: code)
+            case (.saslInitialResponseSent(let exchange), .saslContinue(let data)):
+                return try answerSASLContinue(data, exchange)
+            case (.saslResponseSent(let exchange), .saslFinal(let data)):
+                return try verifySASLFinal(data, exchange)
+            case (.new, _), (.passwordSent, _), (.saslInitialResponseSent, _),
+                (.saslResponseSent, _), (.serverVerified, _), (.finished, _):
+                throw .unexpectedMessage
+            }
+        } catch {
+            return .failed(error)
+        }
+    }
+
+    // MARK: Passwords
+
+    private mutating func answerCleartextPassword() throws(ServerAuthenticationFailure) -> Action {
+        guard case .plain(let password) = credentials else { throw .wrongPasswordType }
+        return send(password)
+    }
+
+    private mutating func answerMD5Password(
+        salt: UInt32
+    ) throws(ServerAuthenticationFailure) -> Action {
+        do {
+            switch credentials {
+            case .plain(let password):
+                return send(try MD5Secret(password: password, user: user).response(to: salt))
+            case .md5(let secret):
+                return send(try secret.response(to: salt))
+            case .none, .scram:
+                break
+            }
+        } catch {
+            throw .digestUnavailable
+        }
+        throw .wrongPasswordType
+    }
+
+    private mutating func send(_ password: ByteString) -> Action {
+        var writer = ByteWriter()
+        writer.passwordMessage(PasswordMessage(password: password))
+        state = .passwordSent
+        return .send(writer.bytes)
+    }
+
+    // MARK: SCRAM
+
+    private mutating func answerSASL(
+        _ mechanisms: [ByteString]
+    ) throws(ServerAuthenticationFailure) -> Action {
+        let mechanism = ByteString(SCRAMSecret.scheme)
+        guard mechanisms.contains(mechanism) else { throw .noSupportedMechanism }
+        switch credentials {
+        case .plain, .scram: break
+        case .none, .md5: throw .wrongPasswordType
+        }
+        let exchange = SCRAMClientExchange(nonce: nonce)
+        var writer = ByteWriter()
+        writer.saslInitialResponse(
+            SASLInitialResponse(
+                mechanism: mechanism,
+                initialResponse: ByteString(exchange.clientFirst)
+            )
+        )
+        state = .saslInitialResponseSent(exchange)
+        return .send(writer.bytes)
+    }
+
+    private mutating func answerSASLContinue(
+        _ data: ByteString,
+        _ exchange: SCRAMClientExchange
+    ) throws(ServerAuthenticationFailure) -> Action {
+        var exchange = exchange
+        do {
+            let challenge = try exchange.received(serverFirst: data.bytes)
+            let clientFinal = try exchange.answer(with: try keys(for: challenge))
+            var writer = ByteWriter()
+            writer.saslResponse(SASLResponse(data: ByteString(clientFinal)))
+            state = .saslResponseSent(exchange)
+            return .send(writer.bytes)
+        } catch {
+            throw Self.failure(error)
+        }
+    }
+
+    /// The keys to answer with.
+    ///
+    /// Those of a client are used even where the server has another salt:
+    /// the refusal is PostgreSQL's to give.
+    private mutating func keys(for challenge: SCRAMChallenge) throws(SCRAMError) -> SCRAMKeys {
+        switch credentials {
+        case .scram(let keys):
+            return keys
+        case .plain(let password):
+            if let derivedKeys, derivedKeys.fit(challenge) { return derivedKeys }
+            let keys = try SCRAMError.digesting { () throws(DigestError) in
+                try SCRAMKeys.derive(
+                    password: password,
+                    salt: challenge.salt,
+                    iterations: challenge.iterations
+                )
+            }
+            derivedKeys = keys
+            return keys
+        case .none, .md5:
+            throw .unusableSecret
+        }
+    }
+
+    private mutating func verifySASLFinal(
+        _ data: ByteString,
+        _ exchange: SCRAMClientExchange
+    ) throws(ServerAuthenticationFailure) -> Action {
+        var exchange = exchange
+        do {
+            try exchange.received(serverFinal: data.bytes)
+        } catch {
+            throw Self.failure(error)
+        }
+        state = .serverVerified
+        return .none
+    }
+
+    private static func failure(_ error: SCRAMError) -> ServerAuthenticationFailure {
+        switch error {
+        case .wrongServerSignature: .invalidServerSignature
+        case .digestUnavailable: .digestUnavailable
+        default: .saslFailed(error)
+        }
+    }
+}

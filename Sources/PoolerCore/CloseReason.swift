@@ -1,0 +1,113 @@
+// Why a connection ends: one case each, with the words that clients and the log get. The words are
+// PgBouncer's wherever it has them, because scripts and drivers match on them.
+
+package import PostgresWire
+
+/// Why a client or server connection is closed.
+package enum CloseReason: Equatable, Sendable {
+    // The client's doing.
+    case clientCloseRequest
+    case clientUnexpectedEOF
+    case clientProtocolViolation(String)
+    case clientLoginTimeout
+    case clientLoginTimeoutServerDown
+    case clientIdleTimeout
+    case clientRefused(ErrorResponse)
+
+    // The server's doing.
+    /// The client has the server's last words already.
+    case serverSaidWhy
+    case serverConnectionLost
+    case serverProtocolViolation
+    case serverConnectFailed
+    case serverConnectTimeout
+    case serverNameUnresolved
+    case serverLoginFailed(ErrorResponse)
+
+    // Timeouts of a client that has or waits for a server.
+    case queryTimeout
+    case queuedQueryTimeout
+    case queryWaitTimeout
+    case idleTransactionTimeout
+    case transactionTimeout
+    case serverLoginFailing(String)
+
+    // The pooler's doing.
+    case adminForcedDisconnect
+    case databaseRemoved
+    case poolerShuttingDown
+    case serverShuttingDown
+    case transactionInStatementMode
+    case settingsRejected
+
+    // Only servers: no client hears of these.
+    case serverLifetimeOver
+    case serverIdleTimeout
+    case serverCloseNeeded
+    case evicted
+    case tooManyServers
+    case paused
+    case obsoleteSettings
+    case clientLeftInTransaction
+    case clientLeftInQuery
+    case resetFailed
+    case checkFailed
+    case uncertainState
+
+    /// What the log line and the client's FATAL say.
+    package var text: String {
+        switch self {
+        case .clientCloseRequest: "client close request"
+        case .clientUnexpectedEOF: "client unexpected eof"
+        case .clientProtocolViolation(let text): text
+        case .clientLoginTimeout: "client_login_timeout"
+        case .clientLoginTimeoutServerDown: "client_login_timeout (server down)"
+        case .clientIdleTimeout: "client_idle_timeout"
+        case .clientRefused(let response): response.message.text
+        case .serverSaidWhy, .serverConnectionLost: "server conn crashed?"
+        case .serverProtocolViolation: "broken server packet"
+        case .serverConnectFailed: "connect failed"
+        case .serverConnectTimeout: "connect timeout"
+        case .serverNameUnresolved: "server DNS lookup failed"
+        case .serverLoginFailed(let response): response.message.text
+        case .queryTimeout: "query timeout"
+        case .queuedQueryTimeout: "query_timeout"
+        case .queryWaitTimeout: "query_wait_timeout"
+        case .idleTransactionTimeout: "idle transaction timeout"
+        case .transactionTimeout: "transaction timeout"
+        case .serverLoginFailing(let cause):
+            "server login has been failing, cached error: \(cause) (server_login_retry)"
+        case .adminForcedDisconnect: "admin forced disconnect"
+        case .databaseRemoved: "database removed"
+        case .poolerShuttingDown: "pooler is shutting down"
+        case .serverShuttingDown: "server shutting down"
+        case .transactionInStatementMode:
+            "transaction blocks not allowed in statement pooling mode"
+        case .settingsRejected: "invalid server parameter"
+        case .serverLifetimeOver: "server lifetime over"
+        case .serverIdleTimeout: "server idle timeout"
+        case .serverCloseNeeded: "close_needed"
+        case .evicted: "evicted"
+        case .tooManyServers: "too many servers in the pool"
+        case .paused: "pause mode"
+        case .obsoleteSettings: "connect string changed"
+        case .clientLeftInTransaction: "client disconnect while server was not ready"
+        case .clientLeftInQuery: "client disconnected with query in progress"
+        case .resetFailed: "reset query failed"
+        case .checkFailed: "test query failed"
+        case .uncertainState: "unclean server"
+        }
+    }
+
+    /// What the client is told, or nil when it is gone or ended the connection itself.
+    package var response: ErrorResponse? {
+        switch self {
+        case .clientCloseRequest, .clientUnexpectedEOF, .serverSaidWhy: nil
+        case .clientRefused(let response), .serverLoginFailed(let response): response
+        default: ErrorResponse(.fatal, .protocolViolation, text)
+        }
+    }
+
+    /// Whether the log has it as the pooler's error, beside the line about the disconnect.
+    package var isPoolerError: Bool { response != nil }
+}

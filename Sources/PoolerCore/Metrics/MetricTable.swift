@@ -1,0 +1,136 @@
+// One row for each counter: its name in each of the four SHOW commands that give statistics, how it
+// is averaged, and what it means. Adding, averaging, columns and documentation iterate this table;
+// a counter that is not in it does not exist for anybody outside.
+
+/// Where a counter stands in `PoolCounters`; a key path that may be shared between threads.
+package typealias CounterPath = any WritableKeyPath<PoolCounters, UInt64> & Sendable
+
+/// How the average of a counter is formed over a period.
+package enum MetricAverage: Sendable {
+    /// Growth divided by the length of the period in seconds.
+    case perSecond
+    /// Growth divided by the growth of another counter.
+    case perEvent(CounterPath)
+}
+
+/// A counter and its names.
+package struct MetricRow: Sendable {
+    /// The counter.
+    package let counter: CounterPath
+    /// The column of the total in SHOW STATS.
+    package let statsTotal: String
+    /// The column of the average in SHOW STATS.
+    package let statsAverage: String
+    /// The column in SHOW STATS_TOTALS.
+    package let totalsColumn: String
+    /// The column in SHOW STATS_AVERAGES.
+    package let averagesColumn: String
+    /// The row in SHOW TOTALS, behind `total_` or `avg_`.
+    package let totalsRow: String
+    /// How the average is formed.
+    package let average: MetricAverage
+    /// What is counted, for people.
+    package let doc: String
+
+    /// Makes a row; names that do not follow the pattern of `name` are given one by one.
+    fileprivate init(
+        _ name: String,
+        _ counter: CounterPath,
+        _ average: MetricAverage,
+        _ doc: String,
+        statsTotal: String? = nil,
+        statsAverage: String? = nil,
+        averagesColumn: String? = nil,
+        totalsRow: String? = nil
+    ) {
+        self.counter = counter
+        self.statsTotal = statsTotal ?? "total_\(name)"
+        self.statsAverage = statsAverage ?? "avg_\(name)"
+        self.totalsColumn = name
+        self.averagesColumn = averagesColumn ?? name
+        self.totalsRow = totalsRow ?? name
+        self.average = average
+        self.doc = doc
+    }
+}
+
+/// Every counter, in the order of the columns.
+///
+/// The mixed prefixes are PgBouncer's; exporters address columns by them.
+package let metricTable: [MetricRow] = [
+    MetricRow(
+        "server_assignment_count",
+        \.serverAssignments,
+        .perSecond,
+        "Times that a server was assigned to a client."
+    ),
+    MetricRow("xact_count", \.transactions, .perSecond, "Transactions."),
+    MetricRow("query_count", \.queries, .perSecond, "Queries."),
+    MetricRow(
+        "bytes_received",
+        \.bytesReceived,
+        .perSecond,
+        "Bytes received from clients.",
+        statsTotal: "total_received",
+        statsAverage: "avg_recv",
+        totalsRow: "client_bytes"
+    ),
+    MetricRow(
+        "bytes_sent",
+        \.bytesSent,
+        .perSecond,
+        "Bytes sent to clients.",
+        statsTotal: "total_sent",
+        statsAverage: "avg_sent",
+        totalsRow: "server_bytes"
+    ),
+    MetricRow(
+        "xact_time",
+        \.transactionMicroseconds,
+        .perEvent(\.transactions),
+        "Microseconds in transactions, idle in transaction or executing."
+    ),
+    MetricRow(
+        "query_time",
+        \.queryMicroseconds,
+        .perEvent(\.queries),
+        "Microseconds in which servers executed queries."
+    ),
+    MetricRow(
+        "wait_time",
+        \.waitMicroseconds,
+        .perEvent(\.serverAssignments),
+        "Microseconds that clients waited for a server."
+    ),
+    MetricRow(
+        "client_parse_count",
+        \.clientParses,
+        .perSecond,
+        "Prepared statements created by clients.",
+        averagesColumn: "avg_client_parse_count",
+        totalsRow: "ps_client_parse_count"
+    ),
+    MetricRow(
+        "server_parse_count",
+        \.serverParses,
+        .perSecond,
+        "Prepared statements created on servers.",
+        averagesColumn: "avg_server_parse_count",
+        totalsRow: "ps_server_parse_count"
+    ),
+    MetricRow(
+        "bind_count",
+        \.binds,
+        .perSecond,
+        "Prepared statements readied for execution.",
+        averagesColumn: "avg_bind_count",
+        totalsRow: "ps_bind_count"
+    ),
+    MetricRow(
+        "client_login_count",
+        \.clientLogins,
+        .perSecond,
+        "Clients that logged in.",
+        averagesColumn: "avg_client_login_count"
+    ),
+]

@@ -1,0 +1,273 @@
+// The meeting place of the clients and servers of one database and user: who gets which server, who
+// waits, when another server is to be opened. It knows connections by their ids only, and moves
+// them between its counts and queues; what a connection is doing is the driver's to ask for.
+
+internal import DequeModule
+package import PostgresWire
+
+/// What identifies a pool.
+package struct PoolKey: Hashable, Sendable {
+    /// The database as clients name it.
+    package let database: ByteString
+    /// The user as the server knows it.
+    package let user: ByteString
+
+    package init(database: ByteString, user: ByteString) {
+        self.database = database
+        self.user = user
+    }
+}
+
+/// The condition of a server, by which a pool counts it.
+package enum ServerState: UInt8, CaseIterable, Sendable {
+    /// Connecting or logging in.
+    case login
+    /// Free for any client.
+    case idle
+    /// Free, but idle for so long that it has to be checked first.
+    case used
+    /// Running a query of the pooler's: check or reset.
+    case tested
+    /// With a client.
+    case active
+    /// Kept until a cancel request for its last client has arrived.
+    case beingCanceled
+}
+
+/// What a pool answers a client that wants a server.
+package enum Assignment: Equatable, Sendable {
+    case assign(ServerID)
+    /// The client was put into the queue under this ticket.
+    case wait(ticket: UInt32)
+    /// No server can be had at present.
+    case fail(CloseReason)
+}
+
+/// A place in the queue of clients that wait for a server.
+package struct Waiter: Equatable, Sendable {
+    package let client: ClientID
+    /// Tells apart the times that a client waited.
+    package let ticket: UInt32
+    package let since: Microseconds
+
+    package init(client: ClientID, ticket: UInt32, since: Microseconds) {
+        self.client = client
+        self.ticket = ticket
+        self.since = since
+    }
+}
+
+/// The clients and servers of one database and user.
+package struct Pool {
+    package let key: PoolKey
+    /// The settings that hold for this database and user.
+    package var settings: Settings
+    /// Whether clients get no servers for now (PAUSE).
+    package var isPaused = false
+    /// Clients that have logged in, with or without a server.
+    package var clientCount = 0
+    /// The state that a new server starts in, once one has logged in.
+    package var defaults: SettingsID?
+    /// What a client is told at login besides its own settings: the fixed parameters.
+    package var fixedParameters: [ParameterStatus] = []
+
+    /// What the pool has done so far.
+    package var counters = PoolCounters()
+    /// What its servers are logged in with, and the keys derived from it for the server's salt.
+    package var credentials = Credentials.none
+    package var derivedKeys: SCRAMKeys?
+    /// States that the server has confirmed for the settings that clients asked for at login.
+    package var confirmedLogins: [[StartupParameter]: SettingsID] = [:]
+
+    private var serverCounts = [Int](repeating: 0, count: ServerState.allCases.count)
+    private var idleServers = Deque<ServerID>()
+    private var waiters = Deque<Waiter>()
+    private var nextTicket: UInt32 = 0
+    /// The number of clients in the queue.
+    package private(set) var waitingCount = 0
+
+    /// Whether prepared statements are tracked: not where a client keeps its server anyway.
+    package var tracksStatements: Bool {
+        settings.maxPreparedStatements > 0 && settings.poolMode != .session
+    }
+
+    /// Why the last connection attempt failed, until one succeeds.
+    package private(set) var failure: CloseReason?
+    private var failureCount = 0
+    private var retryTime: Microseconds = 0
+
+    /// How many different sets of startup parameters are remembered as confirmed.
+    package static let confirmedLoginLimit = 1_000
+    /// Connection attempts that may run at once: enough to fill a pool fast, never a storm.
+    private static let attemptLimit = 8
+    private static let firstRetryDelay: Microseconds = 100_000
+
+    package init(key: PoolKey, settings: Settings) {
+        self.key = key
+        self.settings = settings
+    }
+
+    // MARK: Servers
+
+    /// The number of servers in a state.
+    package func serverCount(_ state: ServerState) -> Int {
+        serverCounts[Int(state.rawValue)]
+    }
+
+    /// The number of all servers.
+    package var serverCount: Int { serverCounts.reduce(0, +) }
+
+    /// Whether no server has got beyond its login.
+    package var hasOnlyLogins: Bool { serverCount == serverCount(.login) }
+
+    /// Counts a new server, which starts in the login state.
+    package mutating func serverOpened() {
+        serverCounts[Int(ServerState.login.rawValue)] += 1
+    }
+
+    /// Moves a server from one state to another; the idle queue follows.
+    package mutating func move(_ server: ServerID, from old: ServerState, to new: ServerState) {
+        serverCounts[Int(old.rawValue)] -= 1
+        serverCounts[Int(new.rawValue)] += 1
+        if old.isFree && !new.isFree { forgetIdle(server) }
+        if new == .idle && !old.isFree { idleServers.append(server) }
+    }
+
+    /// Stops counting a server that is closed.
+    package mutating func serverClosed(_ server: ServerID, in state: ServerState) {
+        serverCounts[Int(state.rawValue)] -= 1
+        if state.isFree { forgetIdle(server) }
+    }
+
+    private mutating func forgetIdle(_ server: ServerID) {
+        if idleServers.last == server {
+            idleServers.removeLast()
+        } else if let index = idleServers.firstIndex(of: server) {
+            idleServers.remove(at: index)
+        }
+    }
+
+    /// The server that has been idle for longest.
+    package var longestIdleServer: ServerID? { idleServers.first }
+
+    /// The servers that are free, the one idle for longest first.
+    package var freeServers: [ServerID] { Array(idleServers) }
+
+    // MARK: Clients that want a server
+
+    /// Gives the client a free server or a place in the queue.
+    ///
+    /// The server stays counted as idle until the driver moves it.
+    package mutating func request(_ client: ClientID, now: Microseconds) -> Assignment {
+        if !isPaused && waitingCount == 0, let server = availableServer {
+            return .assign(server)
+        }
+        if let failure, serverCount == 0, now < retryTime {
+            return .fail(Self.repeated(failure))
+        }
+        nextTicket &+= 1
+        waiters.append(Waiter(client: client, ticket: nextTicket, since: now))
+        waitingCount += 1
+        return .wait(ticket: nextTicket)
+    }
+
+    /// The free server that is to be used next.
+    package var availableServer: ServerID? {
+        settings.serverRoundRobin ? idleServers.first : idleServers.last
+    }
+
+    /// Whether a server that has become free can go to a client that waits.
+    package var hasWork: Bool { waitingCount > 0 && !isPaused }
+
+    /// Takes the next place off the queue. The caller knows whether the client still waits there: if
+    /// so it calls `waitEnded`, if not it asks again.
+    package mutating func takeWaiter() -> Waiter? { waiters.popFirst() }
+
+    /// The first place in the queue; the client may have left it.
+    package var firstWaiter: Waiter? { waiters.first }
+
+    /// All places in the queue, the longest waiting first; clients may have left theirs.
+    package var allWaiters: [Waiter] { Array(waiters) }
+
+    /// Puts a client back to where it was taken from, because its server turned out to be dead.
+    package mutating func putBack(_ waiter: Waiter) {
+        waiters.prepend(waiter)
+        waitingCount += 1
+    }
+
+    /// Notes that a client stopped waiting, because it got a server or gave up.
+    package mutating func waitEnded() {
+        waitingCount -= 1
+        if waitingCount == 0 { waiters.removeAll(keepingCapacity: true) }
+    }
+
+    // MARK: Opening servers
+
+    /// Whether another server should be opened now for the clients that wait.
+    package func wantsServer(now: Microseconds) -> Bool {
+        guard waitingCount > 0, !isPaused, now >= retryTime else { return false }
+        let attemptCount = serverCount(.login)
+        // While attempts fail, one at a time finds out when that is over.
+        guard attemptCount < (failure == nil ? Self.attemptLimit : 1) else { return false }
+        guard waitingCount > attemptCount + serverCount(.tested) else { return false }
+        return hasRoom(now: now)
+    }
+
+    /// Whether another server should be opened now to keep the minimum.
+    package func isBelowMinimum(now: Microseconds) -> Bool {
+        !isPaused && now >= retryTime && serverCount < settings.minPoolSize
+            && (settings.defaultPoolSize == 0 || serverCount < settings.defaultPoolSize) && serverCount(.login) == 0
+    }
+
+    private func hasRoom(now: Microseconds) -> Bool {
+        let count = serverCount
+        if settings.defaultPoolSize == 0 || count < settings.defaultPoolSize { return true }
+        guard settings.reservePoolSize > 0, settings.reservePoolTimeout > 0, let first = waiters.first else {
+            return false
+        }
+        return count < settings.defaultPoolSize + settings.reservePoolSize
+            && now - first.since >= settings.reservePoolTimeout
+    }
+
+    /// How many servers there are beyond what the settings allow.
+    package var surplus: Int {
+        settings.defaultPoolSize == 0 ? 0 : max(0, serverCount - settings.defaultPoolSize - settings.reservePoolSize)
+    }
+
+    /// Notes that a server has logged in.
+    package mutating func loginSucceeded() {
+        failure = nil
+        failureCount = 0
+        retryTime = 0
+    }
+
+    /// Notes that a server could not be reached or refused the login. The pause before the next
+    /// attempt doubles each time, up to server_login_retry.
+    ///
+    /// - Parameter jitter: a random number of 0..<1 that spreads the attempts of many pools.
+    package mutating func loginFailed(_ reason: CloseReason, now: Microseconds, jitter: Double) {
+        failure = reason
+        failureCount = min(failureCount + 1, 20)
+        let delay = min(Self.firstRetryDelay << (failureCount - 1), settings.serverLoginRetry)
+        retryTime = now + delay + Microseconds(Double(delay) * 0.1 * jitter)
+    }
+
+    /// When the next connection attempt may start.
+    package var nextAttemptTime: Microseconds { retryTime }
+
+    /// Lets the next attempt start at once (RECONNECT, a changed configuration).
+    package mutating func forgetFailure() {
+        loginSucceeded()
+    }
+
+    /// What clients are told while attempts fail: the server's own words if it answered.
+    package static func repeated(_ failure: CloseReason) -> CloseReason {
+        if case .serverLoginFailed = failure { return failure }
+        return .serverLoginFailing(failure.text)
+    }
+}
+
+extension ServerState {
+    /// Whether a server in this state stands in the queue of free servers.
+    var isFree: Bool { self == .idle || self == .used }
+}

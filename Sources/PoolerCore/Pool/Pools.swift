@@ -1,0 +1,127 @@
+// All pools of the process, and what is counted across them: connections of a database and of a
+// user, whatever pools they belong to.
+
+package import PostgresWire
+
+/// What is known of a database beside its configuration.
+package struct DatabaseState: Sendable {
+    package var clientCount = 0
+    package var serverCount = 0
+    package var isPaused = false
+    package var isDisabled = false
+
+    package init() {}
+}
+
+/// What is known of a user beside the configuration.
+package struct UserState: Sendable {
+    package var clientCount = 0
+    package var serverCount = 0
+
+    package init() {}
+}
+
+/// The pools by id and by key.
+package struct Pools {
+    private var pools: [Pool] = []
+    private var indices: [PoolKey: Int] = [:]
+    private var databases: [ByteString: DatabaseState] = [:]
+    private var users: [ByteString: UserState] = [:]
+
+    package init() {}
+
+    /// Every pool's id, in the order in which the pools came to be.
+    package var ids: [PoolID] { pools.indices.map { PoolID(index: $0) } }
+
+    package subscript(id: PoolID) -> Pool {
+        get { pools[id.index] }
+        _modify { yield &pools[id.index] }
+    }
+
+    /// The pool with a key, made if there is none.
+    ///
+    /// - Parameter settings: what holds for a new pool; not evaluated for one that exists.
+    package mutating func id(
+        for key: PoolKey,
+        settings: @autoclosure () -> Settings
+    ) -> PoolID {
+        if let index = indices[key] { return PoolID(index: index) }
+        var pool = Pool(key: key, settings: settings())
+        pool.isPaused = state(ofDatabase: key.database).isPaused
+        pools.append(pool)
+        indices[key] = pools.count - 1
+        return PoolID(index: pools.count - 1)
+    }
+
+    /// The pools of a database, or all pools for nil.
+    package func ids(ofDatabase database: ByteString?) -> [PoolID] {
+        ids.filter { database == nil || pools[$0.index].key.database == database }
+    }
+
+    // MARK: Databases and users
+
+    package func state(ofDatabase name: ByteString) -> DatabaseState {
+        databases[name] ?? DatabaseState()
+    }
+
+    package func state(ofUser name: ByteString) -> UserState {
+        users[name] ?? UserState()
+    }
+
+    /// Changes what is known of a database.
+    package mutating func updateDatabase(
+        _ name: ByteString,
+        _ change: (inout DatabaseState) -> Void
+    ) {
+        change(&databases[name, default: DatabaseState()])
+    }
+
+    /// Counts a client that has logged in (1) or left (-1).
+    package mutating func countClient(_ change: Int, database: ByteString, user: ByteString) {
+        databases[database, default: DatabaseState()].clientCount += change
+        users[user, default: UserState()].clientCount += change
+    }
+
+    /// Counts a server that is opened (1) or closed (-1).
+    package mutating func countServer(_ change: Int, of id: PoolID) {
+        let key = pools[id.index].key
+        databases[key.database, default: DatabaseState()].serverCount += change
+        users[key.user, default: UserState()].serverCount += change
+    }
+
+    // MARK: Limits across pools
+
+    /// Whether a pool may open a server as far as its database and user are concerned.
+    package func mayOpenServer(_ id: PoolID) -> Bool {
+        !isDatabaseFull(id) && !isUserFull(id)
+    }
+
+    /// A pool whose longest idle server should make room for `id`, which has reached the limit of its
+    /// database or user; nil when there is no need or no such pool.
+    package func poolToEvictFrom(for id: PoolID) -> PoolID? {
+        let key = pools[id.index].key
+        if isDatabaseFull(id) {
+            return idleElsewhere(id) { $0.key.database == key.database }
+        }
+        if isUserFull(id) {
+            return idleElsewhere(id) { $0.key.user == key.user }
+        }
+        return nil
+    }
+
+    private func isDatabaseFull(_ id: PoolID) -> Bool {
+        let limit = pools[id.index].settings.maxDBConnections
+        let count = state(ofDatabase: pools[id.index].key.database).serverCount
+        return limit > 0 && count >= limit
+    }
+
+    private func isUserFull(_ id: PoolID) -> Bool {
+        let limit = pools[id.index].settings.maxUserConnections
+        let count = state(ofUser: pools[id.index].key.user).serverCount
+        return limit > 0 && count >= limit
+    }
+
+    private func idleElsewhere(_ id: PoolID, where matches: (Pool) -> Bool) -> PoolID? {
+        ids.first { $0 != id && pools[$0.index].longestIdleServer != nil && matches(pools[$0.index]) }
+    }
+}

@@ -1,0 +1,155 @@
+// The prepared statements of one client, under the client's own names. A name is taken and freed
+// when the client's message is read, because the next message in the same pipeline counts on it; if
+// the server then skips the message because of an earlier error, the change is undone.
+
+package import PostgresWire
+
+/// A client's names and the statements they stand for.
+package struct ClientStatements {
+    private struct Entry {
+        var name: ByteString
+        var hash: UInt32
+        var slot: UInt32
+        var isListed: Bool
+    }
+
+    private var entries: [Entry?] = []
+    private var freeIndices: [UInt32] = []
+    private var buckets = [UInt32](repeating: emptyBucket, count: 16)
+    private var usedBucketCount = 0
+    /// The number of names.
+    package private(set) var count = 0
+
+    private static let emptyBucket = UInt32.max
+    private static let deletedBucket = UInt32.max - 1
+
+    package init() {}
+
+    /// The entry that `name` stands for, or nil. Does not allocate.
+    package func entry(named name: RawSpan) -> UInt32? {
+        let hash = Self.hash(name)
+        var position = Int(hash) & (buckets.count - 1)
+        while buckets[position] != Self.emptyBucket {
+            let index = buckets[position]
+            if index != Self.deletedBucket, matches(index, name, hash) { return index }
+            position = (position + 1) & (buckets.count - 1)
+        }
+        return nil
+    }
+
+    /// The statement slot of an entry.
+    package func slot(of entry: UInt32) -> UInt32 {
+        entries[Int(entry)]?.slot ?? Expectation.noStatement
+    }
+
+    /// Makes `name`, which must be free, stand for a statement.
+    ///
+    /// - Returns: the new entry.
+    package mutating func insert(name: ByteString, slot: UInt32) -> UInt32 {
+        let entry = Entry(
+            name: name,
+            hash: Self.hash(name.span),
+            slot: slot,
+            isListed: false
+        )
+        let index: UInt32
+        if let free = freeIndices.popLast() {
+            index = free
+            entries[Int(free)] = entry
+        } else {
+            index = UInt32(entries.count)
+            entries.append(entry)
+        }
+        list(index)
+        return index
+    }
+
+    /// Frees the entry's name but keeps the entry, so that `list` can bring the name back.
+    package mutating func unlist(_ entry: UInt32) {
+        guard let value = entries[Int(entry)], value.isListed else { return }
+        var position = Int(value.hash) & (buckets.count - 1)
+        while buckets[position] != entry {
+            position = (position + 1) & (buckets.count - 1)
+        }
+        buckets[position] = Self.deletedBucket
+        entries[Int(entry)]?.isListed = false
+        count -= 1
+    }
+
+    /// Makes the entry's name known, for the first time or again.
+    package mutating func list(_ entry: UInt32) {
+        guard let value = entries[Int(entry)], !value.isListed else { return }
+        if (usedBucketCount + 1) * 4 > buckets.count * 3 { rebuild() }
+        place(entry, hash: value.hash)
+        entries[Int(entry)]?.isListed = true
+        count += 1
+    }
+
+    /// Forgets an entry.
+    ///
+    /// - Returns: the statement slot that it used.
+    package mutating func remove(_ entry: UInt32) -> UInt32 {
+        unlist(entry)
+        let slot = slot(of: entry)
+        entries[Int(entry)] = nil
+        freeIndices.append(entry)
+        return slot
+    }
+
+    /// The statement slots of all entries, for releasing them when the client leaves.
+    package var allSlots: [UInt32] { entries.compactMap { $0?.slot } }
+
+    /// Frees every name.
+    ///
+    /// - Returns: the statement slots that are no longer used.
+    package mutating func removeAll() -> [UInt32] {
+        let slots = allSlots
+        self = ClientStatements()
+        return slots
+    }
+
+    private func matches(_ index: UInt32, _ name: RawSpan, _ hash: UInt32) -> Bool {
+        guard let entry = entries[Int(index)], entry.hash == hash else { return false }
+        let bytes = entry.name.span
+        guard bytes.byteCount == name.byteCount else { return false }
+        for offset in 0..<name.byteCount where bytes.byte(at: offset) != name.byte(at: offset) {
+            return false
+        }
+        return true
+    }
+
+    private mutating func place(_ entry: UInt32, hash: UInt32) {
+        var position = Int(hash) & (buckets.count - 1)
+        while buckets[position] < Self.deletedBucket {
+            position = (position + 1) & (buckets.count - 1)
+        }
+        if buckets[position] == Self.emptyBucket { usedBucketCount += 1 }
+        buckets[position] = entry
+    }
+
+    /// Makes room, and drops the traces of freed names.
+    private mutating func rebuild() {
+        let capacity = max(16, (count + 1).nextPowerOfTwo * 2)
+        buckets = [UInt32](repeating: Self.emptyBucket, count: capacity)
+        usedBucketCount = 0
+        for index in entries.indices {
+            guard let entry = entries[index], entry.isListed else { continue }
+            place(UInt32(index), hash: entry.hash)
+        }
+    }
+
+    /// FNV-1a: short names, and no attacker gains by collisions within his own table.
+    private static func hash(_ name: RawSpan) -> UInt32 {
+        var hash: UInt32 = 2_166_136_261
+        for offset in 0..<name.byteCount {
+            hash = (hash ^ UInt32(name.byte(at: offset))) &* 16_777_619
+        }
+        return hash
+    }
+}
+
+extension Int {
+    fileprivate var nextPowerOfTwo: Int {
+        self <= 1 ? 1 : 1 << (Int.bitWidth - (self - 1).leadingZeroBitCount)
+    }
+}

@@ -1,0 +1,96 @@
+// The prepared statements that one server has, the least recently used first to go.
+
+/// Which statements a server knows, in order of use.
+package struct ServerStatements {
+    private struct Node {
+        var slot: UInt32
+        var previous: UInt32
+        var next: UInt32
+    }
+
+    private static let none = UInt32.max
+
+    private var nodes: [Node] = []
+    private var freeNodes: [UInt32] = []
+    /// The node of each statement slot, or `none`.
+    private var nodeOfSlot: [UInt32] = []
+    private var newest = none
+    private var oldest = none
+    /// The number of statements.
+    package private(set) var count = 0
+
+    package init() {}
+
+    /// Whether the server has the statement; if so it becomes the most recently used.
+    package mutating func use(_ slot: UInt32) -> Bool {
+        guard let node = node(of: slot) else { return false }
+        if node != newest {
+            unlink(node)
+            linkAsNewest(node)
+        }
+        return true
+    }
+
+    /// Notes that the server gets the statement, which it must not have.
+    package mutating func insert(_ slot: UInt32) {
+        while nodeOfSlot.count <= Int(slot) { nodeOfSlot.append(Self.none) }
+        let node: UInt32
+        if let free = freeNodes.popLast() {
+            node = free
+            nodes[Int(free)].slot = slot
+        } else {
+            node = UInt32(nodes.count)
+            nodes.append(Node(slot: slot, previous: Self.none, next: Self.none))
+        }
+        nodeOfSlot[Int(slot)] = node
+        linkAsNewest(node)
+        count += 1
+    }
+
+    /// Notes that the server no longer has the statement.
+    ///
+    /// - Returns: whether it had it.
+    package mutating func remove(_ slot: UInt32) -> Bool {
+        guard let node = node(of: slot) else { return false }
+        unlink(node)
+        nodeOfSlot[Int(slot)] = Self.none
+        freeNodes.append(node)
+        count -= 1
+        return true
+    }
+
+    /// The statement that was used longest ago.
+    package var leastRecentlyUsed: UInt32? {
+        oldest == Self.none ? nil : nodes[Int(oldest)].slot
+    }
+
+    /// Forgets all statements.
+    ///
+    /// - Returns: their slots.
+    package mutating func removeAll() -> [UInt32] {
+        var slots: [UInt32] = []
+        while let slot = leastRecentlyUsed {
+            slots.append(slot)
+            _ = remove(slot)
+        }
+        return slots
+    }
+
+    private func node(of slot: UInt32) -> UInt32? {
+        guard Int(slot) < nodeOfSlot.count, nodeOfSlot[Int(slot)] != Self.none else { return nil }
+        return nodeOfSlot[Int(slot)]
+    }
+
+    private mutating func linkAsNewest(_ node: UInt32) {
+        nodes[Int(node)].previous = newest
+        nodes[Int(node)].next = Self.none
+        if newest == Self.none { oldest = node } else { nodes[Int(newest)].next = node }
+        newest = node
+    }
+
+    private mutating func unlink(_ node: UInt32) {
+        let (previous, next) = (nodes[Int(node)].previous, nodes[Int(node)].next)
+        if previous == Self.none { oldest = next } else { nodes[Int(previous)].next = next }
+        if next == Self.none { newest = previous } else { nodes[Int(next)].previous = previous }
+    }
+}

@@ -1,0 +1,29 @@
+// What tracked statements are called on servers: a prefix and a number that is never used twice.
+
+/// Builds the names of tracked statements on servers.
+package enum StatementName {
+    /// What the names begin with.
+    package static let prefix: [UInt8] = Array("MARTLET_".utf8)
+
+    /// The size of a name with its terminating zero byte.
+    package static func byteCount(serial: UInt64) -> Int {
+        var count = prefix.count + 2
+        var rest = serial / 10
+        while rest > 0 {
+            count += 1
+            rest /= 10
+        }
+        return count
+    }
+
+    /// Appends the decimal digits of a serial number, without making a String.
+    package static func appendDigits(of serial: UInt64, to bytes: inout [UInt8]) {
+        let start = bytes.count
+        var rest = serial
+        repeat {
+            bytes.append(UInt8(ascii: "0") + UInt8(truncatingIfNeeded: rest % 10))
+            rest /= 10
+        } while rest > 0
+        bytes[start...].reverse()
+    }
+}

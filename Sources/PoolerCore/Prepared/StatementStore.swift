@@ -1,0 +1,71 @@
+// The texts of all prepared statements that any client has and any server knows, each held once.
+// A statement's identity is everything that Parse says after the name: text and parameter types.
+
+package import PostgresWire
+
+/// Interns prepared statements and counts who uses them.
+package struct StatementStore {
+    private struct Entry {
+        var body: ByteString
+        var useCount: Int
+        var serial: UInt64
+    }
+
+    private var entries: [Entry?] = []
+    private var freeSlots: [UInt32] = []
+    private var slots: [ByteString: UInt32] = [:]
+    private var nextSerial: UInt64 = 1
+
+    package init() {}
+
+    /// The number of distinct statements.
+    package var count: Int { slots.count }
+
+    /// The slot of the statement with this Parse body (all after the name), with one more use.
+    package mutating func retain(body: ByteString) -> UInt32 {
+        if let slot = slots[body] {
+            retain(slot)
+            return slot
+        }
+        let entry = Entry(body: body, useCount: 1, serial: nextSerial)
+        nextSerial += 1
+        let slot: UInt32
+        if let free = freeSlots.popLast() {
+            slot = free
+            entries[Int(free)] = entry
+        } else {
+            slot = UInt32(entries.count)
+            entries.append(entry)
+        }
+        slots[body] = slot
+        return slot
+    }
+
+    /// Counts one more use of a statement that is in use.
+    package mutating func retain(_ slot: UInt32) {
+        entries[Int(slot)]?.useCount += 1
+    }
+
+    /// Counts one use less, and forgets the statement after the last.
+    package mutating func release(_ slot: UInt32) {
+        guard var entry = entries[Int(slot)] else { return }
+        entry.useCount -= 1
+        if entry.useCount > 0 {
+            entries[Int(slot)] = entry
+        } else {
+            slots[entry.body] = nil
+            entries[Int(slot)] = nil
+            freeSlots.append(slot)
+        }
+    }
+
+    /// All that follows the name in the statement's Parse.
+    package func body(of slot: UInt32) -> ByteString {
+        entries[Int(slot)]?.body ?? ""
+    }
+
+    /// The number in the statement's name on servers, never given to another statement.
+    package func serial(of slot: UInt32) -> UInt64 {
+        entries[Int(slot)]?.serial ?? 0
+    }
+}

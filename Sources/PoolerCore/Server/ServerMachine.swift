@@ -1,0 +1,355 @@
+// Follows the bytes of a server that has logged in: which of them go to the client, when an answer
+// is complete, when the server is free. It looks at five header bytes of every message and at the
+// body of the few that change what the pooler knows. It never holds bytes and never does I/O.
+
+internal import DequeModule
+package import PostgresWire
+
+/// What a stretch of bytes from a server means to the driver.
+package enum ServerEvent: Equatable, Sendable {
+    /// Nothing: the bytes ran out.
+    case none
+    /// The next message must be complete before it can be judged: keep the bytes from `end` on.
+    case incomplete
+    /// ReadyForQuery. `isQuiet`: nothing else is owed, the server could be released.
+    case ready(TransactionStatus, route: Expectation.Route, isQuiet: Bool)
+    /// A ParameterStatus; its body lies at these offsets of the scanned bytes.
+    case parameterStatus(bodyStart: Int, bodyEnd: Int)
+    /// DEALLOCATE ALL or DISCARD ALL has been executed.
+    case statementsDiscarded
+    /// The answer to a request about a tracked statement arrived.
+    case answered(Expectation)
+    /// An ErrorResponse; what goes unanswered because of it is in `takeDropped()`. `route` tells
+    /// whose request failed; without one it is `client`.
+    case failed(bodyStart: Int, bodyEnd: Int, route: Expectation.Route)
+    /// The server sent something that the protocol does not allow here.
+    case protocolViolation
+}
+
+/// What is to be done with a stretch of bytes from a server.
+package enum Disposition: Equatable, Sendable {
+    /// They go to the client unchanged.
+    case forward
+    /// They are of no concern to the client.
+    case swallow
+}
+
+/// The result of a scan: what to do with the bytes up to `end`, and what happened there.
+package struct ServerStep: Equatable, Sendable {
+    package let end: Int
+    package let disposition: Disposition
+    package let event: ServerEvent
+}
+
+/// The state of a server connection after its login.
+package struct ServerMachine {
+    /// Answers that are still to come, the next one first.
+    private var expectations = Deque<Expectation>()
+    /// Requests that went unanswered because of the last failure, the newest first, until taken.
+    private var dropped: [Expectation] = []
+    /// How much of the message in passage is still to come, and where it goes.
+    package private(set) var bodyRemaining = 0
+    private var passingDisposition = Disposition.forward
+    /// The status byte of the last ReadyForQuery.
+    package private(set) var transactionStatus = TransactionStatus.idle
+    /// Whether nothing was sent since the last ReadyForQuery.
+    package private(set) var isSettled = true
+    /// Whether the server skips everything up to the next Sync.
+    package private(set) var isSkippingToSync = false
+    /// Whether the server reads COPY data from the client.
+    package private(set) var isCopyingIn = false
+    private var copyEndWasSent = false
+    private var copySyncCount = 0
+    /// Whether it can no longer be told which Sync an answer belongs to: the server must stay with
+    /// its client, and be closed after it.
+    package private(set) var isUncertain = false
+    /// Whether the last message was an ErrorResponse: what a dying server sends last.
+    package private(set) var endedWithError = false
+
+    /// The longest message that is inspected whole, in bytes.
+    private static let inspectionLimit = 65_536
+
+    package init() {}
+
+    /// Whether every request has been answered and no transaction is open.
+    package var isClean: Bool {
+        isSettled && transactionStatus == .idle && bodyRemaining == 0 && !isUncertain
+    }
+
+    /// Whether an answer to something the client sent is still to come.
+    package var owesClient: Bool {
+        expectations.contains { $0.route != .pooler && $0.request != .copyEnd }
+    }
+
+    /// Whether answers to requests about tracked statements are still to come.
+    package var owesStatements: Bool {
+        expectations.contains { $0.statement != Expectation.noStatement }
+    }
+
+    /// Binds the server to its client for good, because it got something that cannot be tracked.
+    package mutating func becomeUncertain() {
+        isUncertain = true
+    }
+
+    /// Takes every answer that is still to come, because the connection has ended.
+    package mutating func takeAll() -> [Expectation] {
+        defer { expectations.removeAll() }
+        return Array(expectations)
+    }
+
+    // MARK: Requests
+
+    /// Notes that a request is being sent (or, if synthetic, would have been).
+    package mutating func expect(_ expectation: Expectation) {
+        // The end of a COPY that is already over: the server ignores it.
+        if expectation.request == .copyEnd && expectations.isEmpty { return }
+        isSettled = false
+        if isSkippingToSync {
+            // The server reads and forgets everything but a Sync.
+            guard expectation.request == .sync else {
+                drop(expectation)
+                return
+            }
+            isSkippingToSync = false
+        }
+        if isCopyingIn {
+            switch expectation.request {
+            case .sync where !copyEndWasSent:
+                // A server that reads COPY data ignores Sync (PostgreSQL documentation, section
+                // 55.2.6). Whether it still read COPY data then is known only if the COPY succeeds.
+                copySyncCount += 1
+                return
+            case .copyEnd:
+                copyEndWasSent = true
+            case .query, .sync, .parse, .bind, .describe, .execute, .close:
+                break
+            }
+        }
+        expectations.append(expectation)
+    }
+
+    /// The answer that the pooler has to give now, if it is the next in order. Call until nil.
+    package mutating func takeDueAnswer() -> Expectation? {
+        while let head = expectations.first {
+            switch (head.route, head.request) {
+            case (.synthetic, _):
+                return expectations.removeFirst()
+            case (_, .copyEnd) where !isCopyingIn:
+                expectations.removeFirst()
+            case (.client, _), (.pooler, _):
+                return nil
+            }
+        }
+        return nil
+    }
+
+    /// Takes the requests that will not be answered because of a failure, the newest first, so that
+    /// their effects can be undone in that order.
+    package mutating func takeDropped() -> [Expectation] {
+        defer { dropped.removeAll(keepingCapacity: true) }
+        return dropped
+    }
+
+    private mutating func drop(_ expectation: Expectation) {
+        if expectation.statement != Expectation.noStatement {
+            dropped.append(expectation)
+        }
+    }
+
+    // MARK: Answers
+
+    /// Follows `bytes` from `start` to the next thing that the driver has to know of.
+    ///
+    /// - Parameters:
+    ///   - bytes: what arrived, behind what was kept back before.
+    ///   - start: where the last step ended, below `bytes.byteCount`.
+    ///   - limit: the largest length field to accept.
+    /// - Returns: a step that ends behind `start`, unless its event is `incomplete` or
+    ///   `protocolViolation`.
+    package mutating func scan(_ bytes: RawSpan, from start: Int, limit: Int) -> ServerStep {
+        var offset = start
+        var stretch = passingDisposition
+        if bodyRemaining > 0 {
+            let count = min(bodyRemaining, bytes.byteCount - start)
+            bodyRemaining -= count
+            offset += count
+        }
+        while offset < bytes.byteCount {
+            let peeked: MessageHeader?
+            do throws(WireError) {
+                peeked = try MessageHeader(peeking: bytes, at: offset, limit: limit)
+            } catch {
+                return ServerStep(end: offset, disposition: stretch, event: .protocolViolation)
+            }
+            guard let header = peeked else {
+                return ServerStep(end: offset, disposition: stretch, event: .incomplete)
+            }
+            let type = BackendMessageType(rawValue: header.typeByte)
+            let disposition = disposition(of: type)
+            if disposition != stretch {
+                if offset > start {
+                    return ServerStep(end: offset, disposition: stretch, event: .none)
+                }
+                stretch = disposition
+            }
+            let end = offset + header.messageByteCount
+            if end > bytes.byteCount && isInspected(type, header) {
+                return ServerStep(end: offset, disposition: stretch, event: .incomplete)
+            }
+            let event = received(type, header, at: offset, of: bytes)
+            if event == .protocolViolation {
+                return ServerStep(end: offset, disposition: stretch, event: event)
+            }
+            passingDisposition = stretch
+            offset = min(end, bytes.byteCount)
+            bodyRemaining = end - offset
+            if event != .none {
+                return ServerStep(end: offset, disposition: stretch, event: event)
+            }
+        }
+        return ServerStep(end: offset, disposition: stretch, event: .none)
+    }
+
+    private func disposition(of type: BackendMessageType) -> Disposition {
+        guard let head = expectations.first, head.route == .pooler else { return .forward }
+        // What fails of the pooler's own requests within a batch of the client's fails for the client.
+        return type == .errorResponse && head.isExtended ? .forward : .swallow
+    }
+
+    /// Whether a message's body is looked at, so that all of it must be there.
+    private func isInspected(_ type: BackendMessageType, _ header: MessageHeader) -> Bool {
+        guard header.bodyByteCount <= Self.inspectionLimit else { return false }
+        switch type {
+        case .readyForQuery, .parameterStatus, .errorResponse: return true
+        case .commandComplete: return Self.isAsLongAsADiscard(header)
+        default: return false
+        }
+    }
+
+    private mutating func received(
+        _ type: BackendMessageType,
+        _ header: MessageHeader,
+        at offset: Int,
+        of bytes: RawSpan
+    ) -> ServerEvent {
+        let bodyStart = offset + MessageHeader.byteCount
+        endedWithError = type == .errorResponse
+        switch type {
+        case .dataRow, .copyData, .copyDone, .noticeResponse, .notificationResponse,
+            .parameterDescription, .functionCallResponse, .copyOutResponse:
+            return .none
+        case .rowDescription, .noData:
+            return expectations.first?.request == .describe ? answered() : .none
+        case .commandComplete:
+            let event = commandCompleted()
+            return isDiscard(header, bodyStart, bytes) ? .statementsDiscarded : event
+        case .emptyQueryResponse, .portalSuspended:
+            return expectations.first?.request == .execute ? answered() : .none
+        case .parseComplete:
+            return expectations.first?.request == .parse ? answered() : .protocolViolation
+        case .bindComplete:
+            return expectations.first?.request == .bind ? answered() : .protocolViolation
+        case .closeComplete:
+            return expectations.first?.request == .close ? answered() : .protocolViolation
+        case .copyInResponse, .copyBothResponse:
+            copyInStarted()
+            return .none
+        case .parameterStatus:
+            let bodyEnd = bodyStart + header.bodyByteCount
+            guard bodyEnd <= bytes.byteCount else { return .protocolViolation }
+            return .parameterStatus(bodyStart: bodyStart, bodyEnd: bodyEnd)
+        case .errorResponse:
+            let route = expectations.first?.route ?? .client
+            failed()
+            let bodyEnd = min(bodyStart + header.bodyByteCount, bytes.byteCount)
+            return .failed(bodyStart: bodyStart, bodyEnd: bodyEnd, route: route)
+        case .readyForQuery:
+            guard header.bodyByteCount == 1 else { return .protocolViolation }
+            return becameReady(bytes.byte(at: bodyStart))
+        default:
+            return .protocolViolation
+        }
+    }
+
+    // MARK: What an answer changes
+
+    /// Takes the head off the queue. Reported only if somebody has to act on it.
+    private mutating func answered() -> ServerEvent {
+        let expectation = expectations.removeFirst()
+        let isNextDue = expectations.first.map { $0.route == .synthetic || $0.request == .copyEnd }
+        return expectation.statement != Expectation.noStatement || isNextDue == true
+            ? .answered(expectation) : .none
+    }
+
+    private mutating func commandCompleted() -> ServerEvent {
+        isCopyingIn = false
+        return expectations.first?.request == .execute ? answered() : .none
+    }
+
+    /// The requests that the client sent behind the COPY without waiting: the server reads them as
+    /// part of the COPY, and ignores Sync there.
+    private mutating func copyInStarted() {
+        isCopyingIn = true
+        copyEndWasSent = false
+        copySyncCount = 0
+        var index = expectations.startIndex + 1
+        while index < expectations.endIndex {
+            switch expectations[index].request {
+            case .copyEnd:
+                copyEndWasSent = true
+                return
+            case .sync:
+                expectations.remove(at: index)
+            case .query, .parse, .bind, .describe, .execute, .close:
+                index += 1
+            }
+        }
+    }
+
+    private mutating func failed() {
+        if isCopyingIn {
+            isCopyingIn = false
+            if copySyncCount > 0 { isUncertain = true }
+        }
+        guard let head = expectations.first, head.isExtended else { return }
+        var skipped = 0
+        while skipped < expectations.count && expectations[skipped].request != .sync {
+            skipped += 1
+        }
+        isSkippingToSync = skipped == expectations.count
+        for expectation in expectations.prefix(skipped).reversed() { drop(expectation) }
+        expectations.removeFirst(skipped)
+    }
+
+    private mutating func becameReady(_ statusByte: UInt8) -> ServerEvent {
+        guard let status = TransactionStatus(rawValue: statusByte) else { return .protocolViolation }
+        while expectations.first?.request == .copyEnd { expectations.removeFirst() }
+        guard let head = expectations.first, head.request == .query || head.request == .sync else {
+            return .protocolViolation
+        }
+        expectations.removeFirst()
+        while expectations.first?.request == .copyEnd { expectations.removeFirst() }
+        transactionStatus = status
+        isCopyingIn = false
+        isSettled = expectations.isEmpty
+        return .ready(status, route: head.route, isQuiet: isSettled && !isSkippingToSync)
+    }
+
+    // MARK: Command tags
+
+    private static let deallocateAllTag: ByteString = "DEALLOCATE ALL"
+    private static let discardAllTag: ByteString = "DISCARD ALL"
+
+    /// Tags are told apart by their length first: no copy for the others.
+    private static func isAsLongAsADiscard(_ header: MessageHeader) -> Bool {
+        header.bodyByteCount == 15 || header.bodyByteCount == 12
+    }
+
+    private func isDiscard(_ header: MessageHeader, _ bodyStart: Int, _ bytes: RawSpan) -> Bool {
+        guard Self.isAsLongAsADiscard(header) else { return false }
+        let tag = ByteString(
+            copying: bytes.extracting(bodyStart..<bodyStart + header.bodyByteCount - 1)
+        )
+        return tag == Self.deallocateAllTag || tag == Self.discardAllTag
+    }
+}

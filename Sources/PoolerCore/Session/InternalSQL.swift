@@ -1,0 +1,61 @@
+// The SQL that the pooler sends on its own account. Every name and literal is quoted here, and every
+// function is named with its schema, so that neither a client's values nor its search_path can turn
+// the text into something else.
+
+package import PostgresWire
+
+/// Builds internal statements.
+package enum InternalSQL {
+    /// One Query text that makes `changes`.
+    package static func apply(_ changes: [SettingsChange]) -> ByteString {
+        var text: [UInt8] = []
+        var isFirstSet = true
+        for change in changes {
+            switch change {
+            case .reset(let name):
+                text += Array("RESET ".utf8) + quotedSettingName(name).bytes + Array("; ".utf8)
+            case .set(let name, let value):
+                text += Array((isFirstSet ? "SELECT " : ", ").utf8)
+                isFirstSet = false
+                text += Array("pg_catalog.set_config(".utf8)
+                text += quotedLiteral(name).bytes + [UInt8(ascii: ",")]
+                text += quotedLiteral(value).bytes + Array(",false)".utf8)
+            }
+        }
+        return ByteString(text)
+    }
+
+    /// A string literal that means `value` whatever standard_conforming_strings says.
+    ///
+    /// Source: PostgreSQL documentation, section 4.1.2 "Constants".
+    package static func quotedLiteral(_ value: ByteString) -> ByteString {
+        let quote = UInt8(ascii: "'")
+        let backslash = UInt8(ascii: "\\")
+        var text: [UInt8] = value.bytes.contains(backslash) ? Array(" E'".utf8) : [quote]
+        for byte in value.bytes {
+            if byte == quote || byte == backslash { text.append(byte) }
+            text.append(byte)
+        }
+        return ByteString(text + [quote])
+    }
+
+    /// A quoted identifier.
+    package static func quotedIdentifier(_ name: ByteString) -> ByteString {
+        let quote = UInt8(ascii: "\"")
+        var text = [quote]
+        for byte in name.bytes {
+            if byte == quote { text.append(byte) }
+            text.append(byte)
+        }
+        return ByteString(text + [quote])
+    }
+
+    /// A setting's name, each part of it quoted: `"app"."tenant"`.
+    private static func quotedSettingName(_ name: ByteString) -> ByteString {
+        let dot = UInt8(ascii: ".")
+        let parts = name.bytes.split(separator: dot, omittingEmptySubsequences: false)
+        return ByteString(
+            Array(parts.map { quotedIdentifier(ByteString(Array($0))).bytes }.joined(separator: [dot]))
+        )
+    }
+}

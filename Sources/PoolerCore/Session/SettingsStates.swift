@@ -1,0 +1,203 @@
+// The settings that follow a client from server to server. A state is the set of values that a
+// session has; equal states are one id, so that whether a server fits a client is one comparison.
+//
+// Values of settings that the server reports come from its ParameterStatus messages, in the form
+// that PostgreSQL gave them (PostgreSQL documentation, section 55.2.7 "Asynchronous Operations").
+// Others are known only when the client named them in its StartupMessage.
+
+package import PostgresWire
+
+/// Names an interned state.
+package struct SettingsID: Hashable, BitwiseCopyable, Sendable {
+    fileprivate let index: UInt32
+
+    /// The state of a session about which nothing is known.
+    package static let empty = SettingsID(index: 0)
+}
+
+/// What has to be done to one setting of a server so that it fits a client.
+package enum SettingsChange: Equatable, Sendable {
+    case set(name: ByteString, value: ByteString)
+    case reset(name: ByteString)
+}
+
+/// Interns states of settings and counts who uses them.
+package struct SettingsStates {
+    private struct Setting: Hashable {
+        /// The place of the name in `names`.
+        var name: Int
+        var value: ByteString
+    }
+
+    private struct Name {
+        var spelling: ByteString
+        var isReported: Bool
+    }
+
+    private struct Entry {
+        /// In ascending order of `name`.
+        var settings: [Setting]
+        var useCount: Int
+    }
+
+    private var names: [Name] = []
+    private var nameIndices: [ByteString: Int] = [:]
+    private var entries: [Entry?] = [Entry(settings: [], useCount: 1)]
+    private var freeIndices: [UInt32] = []
+    private var indices: [[Setting]: UInt32] = [[]: 0]
+
+    package init() {}
+
+    /// Settings that a session cannot change, or that say who it is: never replayed.
+    private static let fixedNames: Set<ByteString> = [
+        "server_version", "server_encoding", "integer_datetimes", "is_superuser",
+        "session_authorization", "in_hot_standby",
+    ]
+
+    /// Whether a reported setting belongs to a client's state.
+    package static func isTracked(_ name: ByteString) -> Bool {
+        !fixedNames.contains(name)
+    }
+
+    /// The number of distinct states, the empty one included.
+    package var count: Int { indices.count }
+
+    /// Counts one more use of a state.
+    package mutating func retain(_ id: SettingsID) {
+        entries[Int(id.index)]?.useCount += 1
+    }
+
+    /// Counts one use less, and forgets the state after the last.
+    package mutating func release(_ id: SettingsID) {
+        guard id != .empty, var entry = entries[Int(id.index)] else { return }
+        entry.useCount -= 1
+        if entry.useCount > 0 {
+            entries[Int(id.index)] = entry
+        } else {
+            indices[entry.settings] = nil
+            entries[Int(id.index)] = nil
+            freeIndices.append(id.index)
+        }
+    }
+
+    /// The state that differs from `id` in one value, with one more use; `id` keeps its own.
+    ///
+    /// - Parameter isReported: whether the value comes from a ParameterStatus.
+    package mutating func setting(
+        _ name: ByteString,
+        to value: ByteString,
+        in id: SettingsID,
+        isReported: Bool
+    ) -> SettingsID {
+        let index = nameIndex(of: name, isReported: isReported)
+        var settings = entries[Int(id.index)]?.settings ?? []
+        let place = settings.firstIndex { $0.name >= index } ?? settings.endIndex
+        if place < settings.endIndex, settings[place].name == index {
+            settings[place].value = value
+        } else {
+            settings.insert(Setting(name: index, value: value), at: place)
+        }
+        return intern(settings)
+    }
+
+    /// The values of a state under the names that the server uses, for the client's welcome.
+    package func reportedValues(of id: SettingsID) -> [ParameterStatus] {
+        (entries[Int(id.index)]?.settings ?? []).compactMap { setting in
+            let name = names[setting.name]
+            return name.isReported
+                ? ParameterStatus(name: name.spelling, value: setting.value) : nil
+        }
+    }
+
+    /// The value of one setting in a state, or nil when it is not known.
+    package func value(of name: ByteString, in id: SettingsID) -> ByteString? {
+        guard let index = nameIndices[name.lowercasedASCII] else { return nil }
+        return entries[Int(id.index)]?.settings.first { $0.name == index }?.value
+    }
+
+    /// What turns the state `actual` into `desired`, resets first.
+    package func changes(from actual: SettingsID, to desired: SettingsID) -> [SettingsChange] {
+        guard actual != desired else { return [] }
+        let old = entries[Int(actual.index)]?.settings ?? []
+        let new = entries[Int(desired.index)]?.settings ?? []
+        var changes: [SettingsChange] = []
+        for setting in old where !names[setting.name].isReported {
+            if !new.contains(where: { $0.name == setting.name }) {
+                changes.append(.reset(name: names[setting.name].spelling))
+            }
+        }
+        for setting in new where !old.contains(setting) {
+            changes.append(.set(name: names[setting.name].spelling, value: setting.value))
+        }
+        return changes
+    }
+
+    /// The state of a server after it has confirmed `changes`, with one more use; `id` keeps its own.
+    /// Reported values have come by ParameterStatus; the others are as they were asked for.
+    package mutating func applying(
+        _ changes: [SettingsChange],
+        to id: SettingsID
+    ) -> SettingsID {
+        var settings = entries[Int(id.index)]?.settings ?? []
+        for change in changes {
+            switch change {
+            case .reset(let name):
+                let index = nameIndex(of: name, isReported: false)
+                settings.removeAll { $0.name == index }
+            case .set(let name, let value):
+                let index = nameIndex(of: name, isReported: false)
+                guard !names[index].isReported else { continue }
+                settings.removeAll { $0.name == index }
+                let place = settings.firstIndex { $0.name > index } ?? settings.endIndex
+                settings.insert(Setting(name: index, value: value), at: place)
+            }
+        }
+        return intern(settings)
+    }
+
+    /// The state without the settings that the server does not report, with one more use: what is
+    /// left after DISCARD ALL; `id` keeps its own.
+    package mutating func reportedPart(of id: SettingsID) -> SettingsID {
+        let settings = entries[Int(id.index)]?.settings ?? []
+        return intern(settings.filter { names[$0.name].isReported })
+    }
+
+    private mutating func intern(_ settings: [Setting]) -> SettingsID {
+        if let index = indices[settings] {
+            entries[Int(index)]?.useCount += 1
+            return SettingsID(index: index)
+        }
+        let entry = Entry(settings: settings, useCount: 1)
+        let index: UInt32
+        if let free = freeIndices.popLast() {
+            index = free
+            entries[Int(free)] = entry
+        } else {
+            index = UInt32(entries.count)
+            entries.append(entry)
+        }
+        indices[settings] = index
+        return SettingsID(index: index)
+    }
+
+    /// Names of settings are compared without regard to case, as PostgreSQL does.
+    private mutating func nameIndex(of name: ByteString, isReported: Bool) -> Int {
+        let key = name.lowercasedASCII
+        if let index = nameIndices[key] {
+            if isReported, !names[index].isReported {
+                names[index] = Name(spelling: name, isReported: true)
+            }
+            return index
+        }
+        names.append(Name(spelling: name, isReported: isReported))
+        nameIndices[key] = names.count - 1
+        return names.count - 1
+    }
+}
+
+extension ByteString {
+    /// The bytes with A...Z made a...z.
+    package var lowercasedASCII: ByteString {
+        ByteString(bytes.map { 0x41...0x5A ~= $0 ? $0 | 0x20 : $0 })
+    }
+}

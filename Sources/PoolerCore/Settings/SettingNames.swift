@@ -1,0 +1,77 @@
+// From a name to its setting, and what to say when there is none.
+//
+// Names that PgBouncer knows and Martlet does not, yet, are refused like unknown ones, but an
+// operator deserves to hear that the name is right.
+
+package import PostgresWire
+
+extension Settings {
+    /// Sets one setting from its text, as a line of the main section or a SET on the console does.
+    ///
+    /// - Parameters:
+    ///   - name: The exact name of the setting.
+    ///   - text: The new value.
+    ///   - section: The section to name in the error about an unknown setting.
+    /// - Returns: The setting's row, which says whether the change takes effect while running.
+    /// - Throws: What was expected; then nothing has changed.
+    @discardableResult
+    package mutating func set(
+        _ name: String,
+        to text: ByteString,
+        section: String
+    ) throws(SettingError) -> SettingRow {
+        guard let row = settingRow(named: name) else {
+            if unsupportedSettings.contains(name) {
+                throw SettingError("setting \"\(name)\" is not supported yet")
+            }
+            throw unknownName("setting", name, in: section, among: settingTable.map(\.name))
+        }
+        do {
+            try row.set(text, in: &self)
+        } catch {
+            throw SettingError("\(name): \(error.message)")
+        }
+        return row
+    }
+}
+
+/// The overrides, in the order of their settings.
+package let settingOverrides: [SettingOverride] = settingTable.compactMap(\.override)
+
+private let rowIndexByName = Dictionary(
+    uniqueKeysWithValues: settingTable.enumerated().map { ($1.name, $0) }
+)
+
+/// The row of the setting with this exact name.
+package func settingRow(named name: String) -> SettingRow? {
+    rowIndexByName[name].map { settingTable[$0] }
+}
+
+/// Wording shared by all names that do not exist.
+func unknownName(
+    _ what: String,
+    _ name: String,
+    in section: String,
+    among names: [String]
+) -> SettingError {
+    let hint = suggestion(for: name, among: names).map { "; did you mean \"\($0)\"?" } ?? ""
+    return SettingError(
+        "unknown \(what) \(quotedForMessage(ByteString(name))) in section [\(section)]\(hint)"
+    )
+}
+
+/// Settings of a [pgbouncer] section that are not supported yet.
+let unsupportedSettings: Set<String> = [
+    "auth_dbname", "auth_hba_file", "auth_ident_file", "auth_ldap_options", "auth_query",
+    "auth_user", "client_tls13_ciphers", "client_tls_ca_file", "client_tls_cert_file",
+    "client_tls_ciphers", "client_tls_dheparams", "client_tls_ecdhcurve", "client_tls_key_file",
+    "client_tls_protocols", "client_tls_sslmode", "conffile", "disable_pqexec",
+    "dns_zone_check_period", "job_name", "login_notify_message", "peer_id", "pool_idle_timeout",
+    "resolv_conf", "server_fast_close", "server_tls13_ciphers", "server_tls_ca_file",
+    "server_tls_cert_file", "server_tls_ciphers", "server_tls_key_file", "server_tls_protocols",
+    "server_tls_sslmode", "service_name", "so_reuseport", "suspend_timeout", "syslog",
+    "syslog_facility", "syslog_ident", "tcp_defer_accept", "user",
+]
+
+/// Keys of database entries that are not supported yet.
+let unsupportedDatabaseKeys: Set<String> = ["auth_dbname", "auth_query", "auth_user"]

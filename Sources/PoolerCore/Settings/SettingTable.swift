@@ -1,0 +1,486 @@
+// Every setting, one row each, in alphabetical order (a test checks it).
+//
+// A new setting is a property of `Settings` and a row here; parsing, SHOW CONFIG, SET, RELOAD, the
+// sample file and the documentation follow. A row with `pgbouncer:` has another default in a
+// [pgbouncer] section; all others have the property's initial value in both.
+
+import PostgresWire
+
+/// The table of settings, ordered by name.
+package let settingTable: [SettingRow] = [
+    .value(
+        "admin_users",
+        \.adminUsers,
+        .names,
+        .live,
+        .authentication,
+        doc: "Users who may run every command on the console, separated by commas."
+    ),
+    .bool(
+        "application_name_add_host",
+        \.applicationNameAddHost,
+        .live,
+        .pooling,
+        doc: "Append the client's address and port to its application_name."
+    ),
+    .value(
+        "auth_file",
+        \.authFile,
+        .path,
+        .live,
+        .authentication,
+        doc: "File of users and their secrets, one `\"user\" \"secret\"` per line."
+    ),
+    .keyword(
+        "auth_type",
+        \.authType,
+        .live,
+        .authentication,
+        pgbouncer: .md5,
+        doc: "How clients prove who they are."
+    ),
+    .duration(
+        "autodb_idle_timeout",
+        \.autodbIdleTimeout,
+        .live,
+        .servers,
+        doc: "Forget a database that came from the `*` entry after it was unused this long."
+    ),
+    .duration(
+        "cancel_wait_timeout",
+        \.cancelWaitTimeout,
+        .live,
+        .timeouts,
+        doc: "Drop a cancel request that waited this long for a connection. 0 = no limit."
+    ),
+    .duration(
+        "client_idle_timeout",
+        \.clientIdleTimeout,
+        .live,
+        .timeouts,
+        override: .in(.users, at: \.clientIdleTimeout),
+        doc: "Disconnect a client that is idle outside a transaction this long. 0 = never."
+    ),
+    .duration(
+        "client_login_timeout",
+        \.clientLoginTimeout,
+        .live,
+        .timeouts,
+        doc: "Disconnect a client that has not logged in after this long. 0 = never."
+    ),
+    .int(
+        "default_pool_size",
+        \.defaultPoolSize,
+        .live,
+        .pooling,
+        override: .in(.databases, .users, as: "pool_size", at: \.poolSize),
+        doc: "Server connections per database and user. 0 = unlimited."
+    ),
+    .duration(
+        "dns_max_ttl",
+        \.dnsMaxTTL,
+        .live,
+        .network,
+        doc: "How long the addresses of a host name are remembered."
+    ),
+    .duration(
+        "dns_nxdomain_ttl",
+        \.dnsNXDomainTTL,
+        .live,
+        .network,
+        doc: "How long it is remembered that a host name has no address."
+    ),
+    .duration(
+        "idle_transaction_timeout",
+        \.idleTransactionTimeout,
+        .live,
+        .timeouts,
+        override: .in(.users, at: \.idleTransactionTimeout),
+        doc: "Disconnect a client that is idle inside a transaction this long. 0 = never."
+    ),
+    .value(
+        "ignore_startup_parameters",
+        \.ignoreStartupParameters,
+        .names,
+        .live,
+        .pooling,
+        doc: "Startup parameters that are dropped without a word, separated by commas."
+    ),
+    .value(
+        "listen_addr",
+        \.listenAddr,
+        .list,
+        .restart,
+        .network,
+        pgbouncer: [],
+        doc:
+            "Host names and addresses to listen on, separated by commas; `*` = all, empty = no TCP."
+    ),
+    .int(
+        "listen_backlog",
+        \.listenBacklog,
+        .restart,
+        .network,
+        doc: "Connections the kernel queues before they are accepted."
+    ),
+    .int(
+        "listen_port",
+        \.listenPort,
+        .restart,
+        .network,
+        range: 1...65535,
+        pgbouncer: 6432,
+        doc: "TCP port, and number in the name of the Unix socket, `.s.PGSQL.<port>`."
+    ),
+    .bool(
+        "log_connections",
+        \.logConnections,
+        .live,
+        .logging,
+        doc: "Log every login."
+    ),
+    .bool(
+        "log_disconnections",
+        \.logDisconnections,
+        .live,
+        .logging,
+        doc: "Log every disconnect, with its reason."
+    ),
+    .bool(
+        "log_pooler_errors",
+        \.logPoolerErrors,
+        .live,
+        .logging,
+        doc: "Log the errors that the pooler itself sends to clients."
+    ),
+    .bool(
+        "log_stats",
+        \.logStats,
+        .live,
+        .logging,
+        doc: "Log a line of statistics every stats_period."
+    ),
+    .value(
+        "logfile",
+        \.logfile,
+        .path,
+        .live,
+        .process,
+        doc: "File to append the log to; reopened at RELOAD."
+    ),
+    .int(
+        "max_client_conn",
+        \.maxClientConn,
+        .live,
+        .pooling,
+        pgbouncer: 100,
+        doc: "Clients at once, all databases together."
+    ),
+    .int(
+        "max_db_client_connections",
+        \.maxDBClientConnections,
+        .live,
+        .pooling,
+        override: .in(.databases, at: \.maxDBClientConnections),
+        doc: "Clients at once per database. 0 = unlimited."
+    ),
+    .int(
+        "max_db_connections",
+        \.maxDBConnections,
+        .live,
+        .pooling,
+        override: .in(.databases, at: \.maxDBConnections),
+        doc: "Server connections per database, all users together. 0 = unlimited."
+    ),
+    .int(
+        "max_packet_size",
+        \.maxPacketSize,
+        .live,
+        .network,
+        range: 1024...Int(UInt32.max),
+        doc: "Longest protocol message accepted, in bytes."
+    ),
+    .int(
+        "max_prepared_statements",
+        \.maxPreparedStatements,
+        .live,
+        .pooling,
+        doc: "Prepared statements kept per server connection. 0 = do not track them."
+    ),
+    .int(
+        "max_user_client_connections",
+        \.maxUserClientConnections,
+        .live,
+        .pooling,
+        override: .in(.users, at: \.maxUserClientConnections),
+        doc: "Clients at once per user. 0 = unlimited."
+    ),
+    .int(
+        "max_user_connections",
+        \.maxUserConnections,
+        .live,
+        .pooling,
+        override: .in(.users, at: \.maxUserConnections),
+        doc: "Server connections per user, all databases together. 0 = unlimited."
+    ),
+    .int(
+        "min_pool_size",
+        \.minPoolSize,
+        .live,
+        .pooling,
+        override: .in(.databases, at: \.minPoolSize),
+        doc: "Server connections to keep open in a pool even when nobody needs them."
+    ),
+    .value(
+        "pidfile",
+        \.pidfile,
+        .path,
+        .restart,
+        .process,
+        doc: "File to write the process id to; needed to run as a daemon."
+    ),
+    .int(
+        "pkt_buf",
+        \.pktBuf,
+        .restart,
+        .compatibility,
+        doc: "Size of PgBouncer's buffers. Martlet ignores it: its buffers size themselves."
+    ),
+    .keyword(
+        "pool_mode",
+        \.poolMode,
+        .live,
+        .pooling,
+        pgbouncer: .session,
+        override: .in(.databases, .users, at: \.poolMode),
+        doc: "When a server goes back to its pool: after each session, transaction or statement."
+    ),
+    .duration(
+        "query_timeout",
+        \.queryTimeout,
+        .live,
+        .timeouts,
+        override: .in(.users, at: \.queryTimeout),
+        doc: "Disconnect the client and the server of a query that runs this long. 0 = never."
+    ),
+    .duration(
+        "query_wait_notify",
+        \.queryWaitNotify,
+        .live,
+        .timeouts,
+        doc: "Tell a client by a NOTICE that it has waited this long for a server. 0 = never."
+    ),
+    .duration(
+        "query_wait_timeout",
+        \.queryWaitTimeout,
+        .live,
+        .timeouts,
+        override: .in(.databases, .users, at: \.queryWaitTimeout),
+        doc: "Disconnect a client that has waited this long for a server. 0 = never."
+    ),
+    .int(
+        "reserve_pool_size",
+        \.reservePoolSize,
+        .live,
+        .pooling,
+        override: .in(.databases, .users, alias: "reserve_pool", at: \.reservePoolSize),
+        doc: "Server connections a pool may open beyond its size when clients wait too long."
+    ),
+    .duration(
+        "reserve_pool_timeout",
+        \.reservePoolTimeout,
+        .live,
+        .pooling,
+        doc: "How long a client waits before the reserve may be used. 0 = never use it."
+    ),
+    .int(
+        "sbuf_loopcnt",
+        \.sbufLoopcnt,
+        .live,
+        .compatibility,
+        doc: "Turns PgBouncer gives one connection. Martlet ignores it: it is always fair."
+    ),
+    .int(
+        "scram_iterations",
+        \.scramIterations,
+        .live,
+        .authentication,
+        range: 1...10_000_000,
+        doc: "Iterations of SCRAM secrets made from plain passwords of the auth_file."
+    ),
+    .duration(
+        "server_check_delay",
+        \.serverCheckDelay,
+        .live,
+        .servers,
+        doc: "Run server_check_query before using a server that was idle this long. 0 = always."
+    ),
+    .value(
+        "server_check_query",
+        \.serverCheckQuery,
+        .serverCheckQuery,
+        .live,
+        .servers,
+        doc: "Statement that checks an idle server; `<empty>` = an empty query, nothing = no check."
+    ),
+    .duration(
+        "server_connect_timeout",
+        \.serverConnectTimeout,
+        .live,
+        .servers,
+        doc: "Give up connecting and logging in to a server after this long. 0 = no limit."
+    ),
+    .duration(
+        "server_idle_timeout",
+        \.serverIdleTimeout,
+        .live,
+        .servers,
+        doc: "Close a server that was idle this long. 0 = never."
+    ),
+    .duration(
+        "server_lifetime",
+        \.serverLifetime,
+        .live,
+        .servers,
+        override: .in(.databases, at: \.serverLifetime),
+        doc: "Close an idle server that has been connected this long. 0 = use each once."
+    ),
+    .duration(
+        "server_login_retry",
+        \.serverLoginRetry,
+        .live,
+        .servers,
+        doc: "Pause after a failed connection attempt before the next one."
+    ),
+    .value(
+        "server_reset_query",
+        \.serverResetQuery,
+        .bytes,
+        .live,
+        .servers,
+        doc: "Statement that cleans a server before it goes back to its pool in session mode."
+    ),
+    .bool(
+        "server_reset_query_always",
+        \.serverResetQueryAlways,
+        .live,
+        .servers,
+        doc: "Run server_reset_query in every pool mode."
+    ),
+    .bool(
+        "server_round_robin",
+        \.serverRoundRobin,
+        .live,
+        .pooling,
+        doc: "Use the server that has been idle longest instead of the one used last."
+    ),
+    .duration(
+        "stats_period",
+        \.statsPeriod,
+        .live,
+        .logging,
+        range: .seconds(1)...longestDuration,
+        doc: "Period of the logged statistics and of the averages in SHOW STATS."
+    ),
+    .value(
+        "stats_users",
+        \.statsUsers,
+        .names,
+        .live,
+        .authentication,
+        doc: "Users who may run SHOW commands on the console, separated by commas."
+    ),
+    .bool(
+        "tcp_keepalive",
+        \.tcpKeepalive,
+        .live,
+        .network,
+        doc: "Have the kernel probe idle TCP connections."
+    ),
+    .int(
+        "tcp_keepcnt",
+        \.tcpKeepcnt,
+        .live,
+        .network,
+        range: 0...127,
+        doc: "Unanswered probes that end a connection. 0 = the system's default."
+    ),
+    .int(
+        "tcp_keepidle",
+        \.tcpKeepidle,
+        .live,
+        .network,
+        range: 0...32767,
+        doc: "Idle seconds before the first probe. 0 = the system's default."
+    ),
+    .int(
+        "tcp_keepintvl",
+        \.tcpKeepintvl,
+        .live,
+        .network,
+        range: 0...32767,
+        doc: "Seconds between probes. 0 = the system's default."
+    ),
+    .int(
+        "tcp_socket_buffer",
+        \.tcpSocketBuffer,
+        .live,
+        .network,
+        doc: "Bytes of the kernel's send and receive buffers. 0 = the system's default."
+    ),
+    .int(
+        "tcp_user_timeout",
+        \.tcpUserTimeout,
+        .live,
+        .network,
+        doc: "Milliseconds until unacknowledged data ends a connection. 0 = the system's default."
+    ),
+    .value(
+        "track_extra_parameters",
+        \.trackExtraParameters,
+        .names,
+        .restart,
+        .compatibility,
+        doc: "Parameters to keep per client. Martlet keeps every parameter the server reports."
+    ),
+    .duration(
+        "transaction_timeout",
+        \.transactionTimeout,
+        .live,
+        .timeouts,
+        override: .in(.users, at: \.transactionTimeout),
+        doc: "Disconnect the client and the server of a transaction this long. 0 = never."
+    ),
+    .value(
+        "unix_socket_dir",
+        \.unixSocketDir,
+        .path,
+        .restart,
+        .network,
+        doc: "Folder of the Unix socket; `@name` = abstract socket, empty = no Unix socket."
+    ),
+    .value(
+        "unix_socket_group",
+        \.unixSocketGroup,
+        .text,
+        .restart,
+        .network,
+        doc: "Group, by name or number, that owns the Unix socket."
+    ),
+    .value(
+        "unix_socket_mode",
+        \.unixSocketMode,
+        .fileMode,
+        .restart,
+        .network,
+        doc: "Permissions of the Unix socket, an octal number with its leading 0."
+    ),
+    .int(
+        "verbose",
+        \.verbose,
+        .live,
+        .logging,
+        range: 0...3,
+        doc: "How much to log beyond the usual: 0 nothing, 3 everything."
+    ),
+]

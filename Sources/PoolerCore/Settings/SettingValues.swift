@@ -1,0 +1,87 @@
+// The types of settings whose values are words.
+//
+// Each type lists its words once, as the file spells them; comparison ignores case, as in
+// PgBouncer.
+
+package import PostgresWire
+
+/// Whose defaults hold, decided by the name of the main section of the file.
+package enum Flavor: String, Sendable, CaseIterable {
+    /// Defaults for new installations: section `[martlet]`.
+    case martlet
+    /// PgBouncer's defaults, for its files used unchanged: section `[pgbouncer]`.
+    case pgbouncer
+}
+
+/// A value chosen from a fixed list of words.
+package protocol SettingKeyword: Sendable, Equatable, CaseIterable, RawRepresentable
+where RawValue == String {
+    /// Words that PgBouncer knows and the pooler refuses as "not supported yet".
+    static var unsupportedKeywords: [String] { get }
+}
+
+extension SettingKeyword {
+    package static var unsupportedKeywords: [String] { [] }
+}
+
+/// When a server connection goes back to its pool.
+package enum PoolMode: String, SettingKeyword {
+    /// After the client has disconnected.
+    case session
+    /// After each transaction.
+    case transaction
+    /// After each query; transactions of several statements are refused.
+    case statement
+}
+
+/// How clients prove who they are.
+package enum AuthType: String, SettingKeyword {
+    /// Anybody may log in under any name.
+    case any
+    /// Any user who is known may log in, without a password.
+    case trust
+    /// The password in clear.
+    case plain
+    /// A salted MD5 hash of the password, or SCRAM for users whose stored secret is SCRAM.
+    case md5
+    /// SCRAM-SHA-256.
+    case scramSHA256 = "scram-sha-256"
+
+    package static let unsupportedKeywords = ["cert", "hba", "ldap", "pam", "peer"]
+}
+
+/// How a new server connection chooses among several hosts.
+package enum LoadBalanceHosts: String, SettingKeyword {
+    /// The next host for every connection.
+    case roundRobin = "round-robin"
+    /// The same host until a connection to it fails.
+    case disable
+}
+
+/// How a server that was idle for a while is checked before it is used again.
+package enum ServerCheckQuery: Sendable, Equatable {
+    /// Not at all (an empty value in the file).
+    case none
+    /// With an empty Query message (`<empty>` in the file).
+    case emptyQuery
+    /// With this statement.
+    case query(ByteString)
+
+    /// The value as it stands in a file.
+    package var settingText: ByteString {
+        switch self {
+        case .none: ""
+        case .emptyQuery: "<empty>"
+        case .query(let text): text
+        }
+    }
+
+    /// Reads the value of `server_check_query`; any text has a meaning.
+    package init(settingText: ByteString) {
+        switch settingText {
+        case "": self = .none
+        case "<empty>": self = .emptyQuery
+        default: self = .query(settingText)
+        }
+    }
+}

@@ -1,0 +1,20 @@
+// The version numbers that the pooler tells: its own, and that of the PgBouncer whose console it
+// answers like. Nothing else repeats them.
+
+/// The versions that the pooler reports.
+package enum MartletVersion {
+    /// Martlet's own version.
+    package static let current = "0.1.0"
+
+    /// The PgBouncer release whose console, columns and messages are given.
+    package static let pgbouncer = "1.25.2"
+
+    /// The answer to SHOW VERSION.
+    ///
+    /// Monitoring looks for the first `x.y.z` behind `PgBouncer`, or takes the text as a label, so
+    /// our own version stands behind it.
+    package static let consoleText = "PgBouncer \(pgbouncer) (Martlet \(current))"
+
+    /// The console's server_version parameter.
+    package static let consoleServerVersion = "\(pgbouncer)/bouncer"
+}

@@ -1,0 +1,93 @@
+// CancelRequests: each goes to the server of the client that it names, on a connection of its own. As
+// long as that is under way the server goes to no other client, so that no other client's query is
+// cancelled. PostgreSQL has signalled the server process by the time it closes the connection.
+
+internal import CLinux
+internal import PoolerCore
+internal import PostgresWire
+
+extension Worker {
+    /// A client connection has brought a CancelRequest.
+    mutating func cancel(_ key: CancelKey, for requester: UInt32) {
+        let slot = UInt32(bitPattern: key.processID) &- 1
+        guard clients.isUsed(slot), clients[slot].phase == .ready || clients[slot].phase == .console,
+            clients[slot].cancelSecret == key.secretKey
+        else {
+            logClient(requester, .info, "closing because: failed cancel request")
+            return removeClient(requester)
+        }
+        if clients[slot].phase == .console {
+            consoleCanceled(slot)
+            return removeClient(requester)
+        }
+        guard clients[slot].hasServer, !clients[slot].isPreparing,
+            let serverKey = servers[clients[slot].server].cancelKey,
+            sendCancel(serverKey, to: clients[slot].server, for: requester)
+        else { return removeClient(requester) }
+        drain(requester, until: now + settings.cancelWaitTimeout)
+    }
+
+    private mutating func sendCancel(
+        _ key: CancelKey,
+        to server: UInt32,
+        for requester: UInt32
+    ) -> Bool {
+        guard let descriptor = servers[server].endpoint.connect(settings) else { return false }
+        let (slot, generation) = cancelers.nextIdentity
+        let token = Token(.canceler, slot: slot, generation: generation)
+        guard reactor.add(descriptor, token, reads: false, writes: true) else {
+            close(descriptor)
+            return false
+        }
+        var writer = ByteWriter()
+        writer.cancelRequest(key)
+        cancelers.insert(
+            Canceler(
+                transport: Transport(descriptor: descriptor, token: token),
+                server: servers[server].id,
+                request: writer.bytes,
+                requester: clients[requester].id,
+                deadline: now + max(settings.cancelWaitTimeout, .seconds(1))
+            ))
+        servers[server].cancelCount += 1
+        return true
+    }
+
+    /// The connection to the server is there, or the server has closed it.
+    mutating func cancelerProgressed(
+        _ slot: UInt32,
+        isReadable: Bool,
+        _ buffer: borrowing ReceiveBuffer
+    ) {
+        if !cancelers[slot].wasSent {
+            let descriptor = cancelers[slot].transport.descriptor
+            guard martlet_socket_error(descriptor) == 0 else { return endCanceler(slot) }
+            cancelers[slot].wasSent = true
+            let generation = cancelers.generation(of: slot)
+            reactor.update(
+                descriptor, Token(.canceler, slot: slot, generation: generation), reads: true,
+                writes: false)
+            let request = cancelers[slot].request
+            cancelers[slot].transport.send(unsafe request.span.bytes, reactor)
+        } else if isReadable,
+            case .end = buffer.receive(from: cancelers[slot].transport.descriptor)
+        {
+            endCanceler(slot)
+        }
+    }
+
+    /// The server has had the request, or never will: it may go to other clients again.
+    mutating func endCanceler(_ slot: UInt32) {
+        let server = cancelers[slot].server
+        let requester = cancelers[slot].requester
+        cancelers.remove(slot)
+        if clients.holds(requester.index, generation: requester.generation) {
+            removeClient(requester.index)
+        }
+        guard servers.holds(server.index, generation: server.generation) else { return }
+        servers[server.index].cancelCount -= 1
+        if servers[server.index].cancelCount == 0, servers[server.index].state == .beingCanceled {
+            becomeFree(server.index)
+        }
+    }
+}

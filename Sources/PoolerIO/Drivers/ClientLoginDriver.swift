@@ -1,0 +1,397 @@
+// Logging clients in: startup packets, authentication, and the welcome that tells a client about its
+// session. What to answer is decided by LoginRequest and ClientAuthentication.
+
+internal import Digests
+internal import PoolerCore
+internal import PostgresWire
+
+extension Worker {
+    /// Goes on with the bytes that a client has sent so far, until more are needed.
+    mutating func continueLogin(_ slot: UInt32) {
+        let generation = clients[slot].id.generation
+        while clients.holds(slot, generation: generation) {
+            let isProgress =
+                switch clients[slot].phase {
+                case .startup: readStartupPacket(slot)
+                case .authenticating: readPasswordMessage(slot)
+                case .awaitingWelcome, .ready, .console, .draining: false
+                }
+            if !isProgress { return }
+        }
+    }
+
+    // MARK: Startup
+
+    private mutating func readStartupPacket(_ slot: UInt32) -> Bool {
+        let held = exchange(&clients[slot].held, with: [])
+        let bytes = unsafe held.span.bytes
+        let packet: StartupPacket
+        do throws(WireError) {
+            guard let size = try StartupPacket.byteCount(peeking: bytes), size <= held.count else {
+                clients[slot].held = held
+                return false
+            }
+            packet = try StartupPacket(decoding: bytes.extracting(0..<size))
+            clients[slot].held = [UInt8](copying: bytes.extracting(size..<held.count))
+        } catch {
+            refuse(slot, Self.startupError(error, bytes))
+            return false
+        }
+        switch packet {
+        case .sslRequest, .gssencRequest:
+            return refuseEncryption(slot)
+        case .cancelRequest(let key):
+            cancel(key, for: slot)
+            return false
+        case .startupMessage(let version, let parameters):
+            startupMessageReceived(slot, version, parameters)
+            return true
+        }
+    }
+
+    private static func startupError(_ error: WireError, _ bytes: RawSpan) -> String {
+        switch error {
+        case .missingTerminator, .unterminatedString:
+            return "invalid startup packet layout: expected terminator as last byte"
+        case .invalidLength, .truncated, .trailingBytes, .invalidField:
+            let head = bytes.extracting(0..<min(8, bytes.byteCount))
+            let digits = [UInt8](copying: head).map { byte in
+                let text = String(byte, radix: 16)
+                return text.count == 1 ? "0" + text : text
+            }
+            return "bad packet header: '\(digits.joined())'"
+        }
+    }
+
+    /// There is no encryption: the client goes on in plain text, or goes.
+    private mutating func refuseEncryption(_ slot: UInt32) -> Bool {
+        let answer: [UInt8] = [UInt8(ascii: "N")]
+        clients[slot].transport.send(unsafe answer.span.bytes, reactor)
+        clients[slot].encryptionRequestCount += 1
+        guard clients[slot].encryptionRequestCount <= 4 else {
+            refuse(slot, "too many encryption requests")
+            return false
+        }
+        return true
+    }
+
+    private mutating func startupMessageReceived(
+        _ slot: UInt32,
+        _ version: ProtocolVersion,
+        _ parameters: [StartupParameter]
+    ) {
+        let request: LoginRequest
+        do throws(ErrorResponse) {
+            request = try LoginRequest(
+                version: version,
+                parameters: parameters,
+                ignored: settings.ignoreStartupParameters.map(\.lowercasedASCII)
+            )
+        } catch {
+            return closeClient(slot, .clientRefused(error))
+        }
+        clients[slot].database = request.database
+        clients[slot].user = request.user
+        clients[slot].login = ClientLogin(request: request)
+        clients[slot].transport.send(unsafe request.negotiation.span.bytes, reactor)
+        let isConsole = Configuration.consoleNames.contains(request.database)
+        if lifecycle.isShuttingDown && !isConsole { return closeClient(slot, .poolerShuttingDown) }
+        if !isConsole && clientCount > settings.maxClientConn {
+            return refuse(slot, "no more connections allowed (max_client_conn)")
+        }
+        startAuthentication(slot)
+    }
+
+    // MARK: Authentication
+
+    private mutating func startAuthentication(_ slot: UInt32) {
+        let user = clients[slot].user
+        if isOwner(slot) { return authenticated(slot, .none, reply: []) }
+        do {
+            let random = try unpredictableBytes(count: 22)
+            let salt = random.suffix(4).reduce(UInt32(0)) { $0 << 8 | UInt32($1) }
+            var authentication = ClientAuthentication(
+                method: AuthMethod(settings.authType),
+                user: user,
+                secret: directory.secret(of: user) ?? forcedTrust(slot),
+                derivedSecret: directory.derivedSecret(of: user),
+                seed: directory.seed,
+                nonce: Array(random.prefix(18)),
+                md5Salt: salt
+            )
+            let action = authentication.started()
+            clients[slot].login?.authentication = authentication
+            clients[slot].phase = .authenticating
+            authenticationProgressed(slot, action)
+        } catch {
+            refuse(slot, "authentication is not available")
+        }
+    }
+
+    /// Users of the console who are named in the configuration need no entry in auth_file to be known
+    /// to trust; for every other method they do.
+    private func forcedTrust(_ slot: UInt32) -> StoredSecret? {
+        guard Configuration.consoleNames.contains(clients[slot].database),
+            settings.authType == .trust,
+            settings.adminUsers.contains(clients[slot].user)
+                || settings.statsUsers.contains(clients[slot].user)
+        else { return nil }
+        return .unusable
+    }
+
+    private mutating func readPasswordMessage(_ slot: UInt32) -> Bool {
+        let held = exchange(&clients[slot].held, with: [])
+        let bytes = unsafe held.span.bytes
+        let header: MessageHeader
+        do throws(WireError) {
+            let peeked = try MessageHeader(
+                peeking: bytes, at: 0, limit: ClientAuthentication.passwordMessageByteLimit + 4)
+            guard let peeked, peeked.messageByteCount <= held.count else {
+                clients[slot].held = held
+                return false
+            }
+            header = peeked
+        } catch {
+            refuse(slot, Self.startupError(error, bytes))
+            return false
+        }
+        guard FrontendMessageType(rawValue: header.typeByte) == .password else {
+            refuse(slot, "unknown pkt")
+            return false
+        }
+        let end = header.messageByteCount
+        clients[slot].held = [UInt8](copying: bytes.extracting(end..<held.count))
+        guard var authentication = clients[slot].login?.authentication else { return false }
+        let action = authentication.received(bytes.extracting(MessageHeader.byteCount..<end))
+        clients[slot].login?.authentication = authentication
+        authenticationProgressed(slot, action)
+        return true
+    }
+
+    private mutating func authenticationProgressed(
+        _ slot: UInt32,
+        _ action: ClientAuthentication.Action
+    ) {
+        switch action {
+        case .send(let bytes):
+            clients[slot].transport.send(unsafe bytes.span.bytes, reactor)
+        case .failed(let failure):
+            if let detail = failure.logDetail { logClient(slot, .debug, detail) }
+            closeClient(slot, .clientRefused(failure.errorResponse))
+        case .succeeded(let credentials, let reply):
+            if let derived = clients[slot].login?.authentication?.derivedSecret {
+                directory.keep(derived, of: clients[slot].user)
+            }
+            authenticated(slot, credentials, reply: reply)
+        }
+    }
+
+    /// The client is who it says. Now it is seen whether it may come in.
+    private mutating func authenticated(
+        _ slot: UInt32,
+        _ credentials: Credentials,
+        reply: [UInt8]
+    ) {
+        clients[slot].transport.send(unsafe reply.span.bytes, reactor)
+        clients[slot].login?.authentication = nil
+        let name = clients[slot].database
+        if Configuration.consoleNames.contains(name) { return openConsole(slot) }
+        guard let database = directory.configuration.database(named: name) else {
+            return refuse(slot, "no such database: \(name)")
+        }
+        let user = database.user ?? clients[slot].user
+        let key = PoolKey(database: name, user: user)
+        let configuration = directory.configuration
+        let pool = pools.id(
+            for: key, settings: configuration.effectiveSettings(database: database, user: user))
+        if let refusal = refusal(slot, pool) { return refuse(slot, refusal) }
+        learn(credentials, of: slot, for: pool, database)
+        clients[slot].pool = pool
+        clients[slot].phase = .awaitingWelcome
+        pools[pool].clientCount += 1
+        pools.countClient(1, database: name, user: clients[slot].user)
+        clients[slot].isCounted = true
+        if adoptConfirmedSettings(slot) {
+            completeLogin(slot)
+        } else if acquireServer(for: slot) {
+            serverIsReady(for: slot)
+        }
+    }
+
+    private func refusal(_ slot: UInt32, _ pool: PoolID) -> String? {
+        let database = clients[slot].database
+        let limits = directory.configuration.effectiveSettings(
+            database: directory.configuration.database(named: database), user: clients[slot].user)
+        if pools.state(ofDatabase: database).isDisabled { return "database \"\(database)\" is disabled" }
+        let databaseLimit = limits.maxDBClientConnections
+        if databaseLimit > 0, pools.state(ofDatabase: database).clientCount >= databaseLimit {
+            return "client connections exceeded (max_db_client_connections)"
+        }
+        let userLimit = limits.maxUserClientConnections
+        if userLimit > 0, pools.state(ofUser: clients[slot].user).clientCount >= userLimit {
+            return "client connections exceeded (max_user_client_connections)"
+        }
+        return nil
+    }
+
+    /// What a pool logs in to its servers with: what the configuration has for its user, else what
+    /// the client has just proved.
+    private mutating func learn(
+        _ credentials: Credentials,
+        of slot: UInt32,
+        for pool: PoolID,
+        _ database: DatabaseEntry
+    ) {
+        let user = pools[pool].key.user
+        let known: Credentials
+        if let password = database.password, !password.isEmpty {
+            known = Credentials(StoredSecret(classifying: password))
+        } else {
+            known = directory.secret(of: user).map { Credentials($0) } ?? .none
+        }
+        if known != .none {
+            pools[pool].credentials = known
+        } else if credentials != .none, database.user == nil {
+            pools[pool].credentials = credentials
+        }
+    }
+
+    // MARK: Welcome
+
+    /// Gives the client the settings that it asked for, if a server has confirmed the same before.
+    ///
+    /// - Returns: whether nothing is left to be confirmed.
+    private mutating func adoptConfirmedSettings(_ slot: UInt32) -> Bool {
+        guard let pool = clients[slot].pool, let defaults = pools[pool].defaults,
+            let wanted = clients[slot].login?.request.settings
+        else { return false }
+        let (plain, others) = Self.split(wanted)
+        guard let base = others.isEmpty ? defaults : pools[pool].confirmedLogins[others] else {
+            return false
+        }
+        setSettings(slot, base, plain.map { withHost($0, slot) } ?? hostAlone(slot))
+        return true
+    }
+
+    /// Gives the client the settings that it asked for, in its own spelling, for its server to judge.
+    mutating func adoptLoginSettings(_ slot: UInt32, on server: UInt32) {
+        let pool = servers[server].pool
+        guard let wanted = clients[slot].login?.request.settings else { return }
+        let (plain, others) = Self.split(wanted)
+        setSettings(
+            slot, pools[pool].defaults ?? servers[server].settings,
+            plain.map { withHost($0, slot) } ?? hostAlone(slot))
+        for parameter in others {
+            let old = clients[slot].settings
+            clients[slot].settings = states.setting(
+                parameter.name, to: parameter.value, in: old, isReported: false)
+            states.release(old)
+        }
+    }
+
+    private mutating func setSettings(
+        _ slot: UInt32,
+        _ base: SettingsID,
+        _ applicationName: ByteString?
+    ) {
+        states.release(clients[slot].settings)
+        if let applicationName {
+            clients[slot].settings = states.setting(
+                "application_name", to: applicationName, in: base, isReported: false)
+        } else {
+            states.retain(base)
+            clients[slot].settings = base
+        }
+    }
+
+    /// An application_name that PostgreSQL takes as it is needs no confirmation; everything else does.
+    private static func split(
+        _ parameters: [StartupParameter]
+    ) -> (applicationName: ByteString?, others: [StartupParameter]) {
+        var applicationName: ByteString?
+        var others: [StartupParameter] = []
+        for parameter in parameters {
+            if parameter.name.lowercasedASCII == "application_name",
+                parameter.value.count < 64,
+                parameter.value.bytes.allSatisfy({ (0x20...0x7E).contains($0) })
+            {
+                applicationName = parameter.value
+            } else {
+                others.append(parameter)
+            }
+        }
+        return (applicationName, others)
+    }
+
+    /// application_name_add_host: the name and where the client comes from.
+    private func withHost(_ name: ByteString, _ slot: UInt32) -> ByteString {
+        guard settings.applicationNameAddHost else { return name }
+        return ByteString(Array("\(name) - \(clients[slot].address.logText)".utf8.prefix(63)))
+    }
+
+    private func hostAlone(_ slot: UInt32) -> ByteString? {
+        settings.applicationNameAddHost ? withHost("app", slot) : nil
+    }
+
+    /// Tells the client about its session; it is logged in.
+    mutating func completeLogin(_ slot: UInt32) {
+        guard let pool = clients[slot].pool else { return }
+        rememberConfirmed(slot, pool)
+        clients[slot].phase = .ready
+        clients[slot].login = nil
+        clients[slot].cancelSecret = Int32.random(in: .min ... .max, using: &random)
+        pools[pool].counters.clientLogins &+= 1
+        var writer = ByteWriter()
+        writer.authenticationRequest(.ok)
+        for parameter in pools[pool].fixedParameters + states.reportedValues(of: clients[slot].settings)
+        {
+            writer.parameterStatus(name: parameter.name, value: parameter.value)
+        }
+        writer.backendKeyData(
+            CancelKey(
+                processID: Int32(bitPattern: slot &+ 1), secretKey: clients[slot].cancelSecret))
+        writer.readyForQuery(.idle)
+        clients[slot].transport.send(unsafe writer.bytes.span.bytes, reactor)
+        logClientLogin(slot)
+        let server = clients[slot].server
+        if server != noSlot && pools[pool].settings.poolMode != .session { release(server) }
+        resume(slot)
+    }
+
+    /// A server has just taken the client's settings: others who ask for the same need not wait.
+    private mutating func rememberConfirmed(_ slot: UInt32, _ pool: PoolID) {
+        guard clients[slot].hasServer, let wanted = clients[slot].login?.request.settings else { return }
+        let (plain, others) = Self.split(wanted)
+        guard !others.isEmpty, pools[pool].confirmedLogins.count < Pool.confirmedLoginLimit,
+            pools[pool].confirmedLogins[others] == nil
+        else { return }
+        var state = clients[slot].settings
+        states.retain(state)
+        if plain != nil || settings.applicationNameAddHost, let defaults = pools[pool].defaults {
+            // The name is each client's own.
+            let name = states.value(of: "application_name", in: defaults) ?? ""
+            let old = state
+            state = states.setting("application_name", to: name, in: old, isReported: false)
+            states.release(old)
+        }
+        pools[pool].confirmedLogins[others] = state
+    }
+
+    /// Ends a login with an error of the pooler's own.
+    mutating func refuse(_ slot: UInt32, _ text: String) {
+        closeClient(slot, .clientRefused(ErrorResponse(.fatal, .protocolViolation, text)))
+    }
+}
+
+extension AuthMethod {
+    init(_ type: AuthType) {
+        self =
+            switch type {
+            case .any: .any
+            case .trust: .trust
+            case .plain: .plain
+            case .md5: .md5
+            case .scramSHA256: .scramSHA256
+            }
+    }
+}

@@ -1,0 +1,56 @@
+// The end of a client: what it holds is given back, its last error is delivered, its socket is closed.
+
+internal import PoolerCore
+internal import PostgresWire
+
+extension Worker {
+    /// How long a client may take to read its last error, in microseconds.
+    private static var drainTime: Microseconds { .seconds(2) }
+
+    /// Ends a client: everything that it holds is given back at once. The connection stays until the
+    /// client has read the error, because closing a socket with unread input resets it and the
+    /// client would lose the text.
+    mutating func closeClient(_ slot: UInt32, _ reason: CloseReason) {
+        guard clients[slot].phase != .draining else { return }
+        logClientClosed(slot, reason)
+        endWait(slot)
+        if clients[slot].hasServer { abandonServer(of: slot) }
+        giveBack(slot)
+        guard let response = reason.response else { return removeClient(slot) }
+        var writer = ByteWriter()
+        writer.errorResponse(response)
+        clients[slot].transport.send(unsafe writer.bytes.span.bytes, reactor)
+        drain(slot, until: now + Self.drainTime)
+    }
+
+    /// Waits until the client has read what was sent and closed its side.
+    mutating func drain(_ slot: UInt32, until deadline: Microseconds) {
+        clients[slot].phase = .draining
+        clients[slot].held = []
+        clients[slot].transport.setReading(true, reactor)
+        if clients[slot].transport.isDrained { clients[slot].transport.finishSending() }
+        loginQueue.add(clients[slot].id, deadline: deadline, isDraining: true)
+    }
+
+    private mutating func giveBack(_ slot: UInt32) {
+        if clients[slot].isCounted {
+            clients[slot].isCounted = false
+            if let pool = clients[slot].pool { pools[pool].clientCount -= 1 }
+            pools.countClient(-1, database: clients[slot].database, user: clients[slot].user)
+        }
+        states.release(clients[slot].settings)
+        clients[slot].settings = .empty
+        if let names = exchange(&clients[slot].statements, with: nil) {
+            for statement in names.allSlots { statements.release(statement) }
+        }
+        clients[slot].login = nil
+        clients[slot].console = nil
+    }
+
+    /// Forgets a client and closes its socket.
+    mutating func removeClient(_ slot: UInt32) {
+        clients.remove(slot)
+        clientCount -= 1
+        clientLeft()
+    }
+}

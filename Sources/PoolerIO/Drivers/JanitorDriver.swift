@@ -1,0 +1,180 @@
+// What time does to connections: a few times a second everything that can be overdue is looked at.
+// Idle clients are not: what they cost does not depend on how many there are, unless
+// client_idle_timeout is set.
+
+internal import PoolerCore
+internal import PostgresWire
+
+extension Worker {
+    /// Looks after everything that depends on time.
+    mutating func tick() {
+        if isAcceptPaused && !lifecycle.isShuttingDown {
+            isAcceptPaused = false
+            watchListeners(reads: true)
+        }
+        closeOverdueLogins()
+        for slot in 0..<UInt32(cancelers.slotCount)
+        where cancelers.isUsed(slot) && cancelers[slot].deadline <= now {
+            endCanceler(slot)
+        }
+        for slot in 0..<UInt32(servers.slotCount) where servers.isUsed(slot) { inspectServer(slot) }
+        for pool in pools.ids { inspectPool(pool) }
+        closeIdleClients()
+        advanceStatistics()
+        advanceLifecycle()
+    }
+
+    private mutating func closeOverdueLogins() {
+        while let client = loginQueue.takeOverdueLogin(now: now) {
+            guard clients.holds(client.index, generation: client.generation) else { continue }
+            switch clients[client.index].phase {
+            case .startup, .authenticating: closeClient(client.index, .clientLoginTimeout)
+            case .awaitingWelcome: closeClient(client.index, .clientLoginTimeoutServerDown)
+            case .ready, .console, .draining: continue
+            }
+        }
+        while let client = loginQueue.takeOverdueDrain(now: now) {
+            if clients.holds(client.index, generation: client.generation) {
+                removeClient(client.index)
+            }
+        }
+    }
+
+    // MARK: Servers
+
+    private mutating func inspectServer(_ slot: UInt32) {
+        switch servers[slot].state {
+        case .login:
+            let limit = settings.serverConnectTimeout
+            if limit > 0, now - servers[slot].connectTime >= limit {
+                loginFailed(slot, .serverConnectTimeout)
+            }
+        case .idle, .used: inspectIdleServer(slot)
+        case .active: inspectLink(slot)
+        case .tested:
+            let limit = settings.serverConnectTimeout
+            if limit > 0, now - servers[slot].lastAnswerTime >= max(limit, .seconds(15)) {
+                closeServer(slot, .checkFailed)
+            }
+        case .beingCanceled: break
+        }
+    }
+
+    private mutating func inspectIdleServer(_ slot: UInt32) {
+        let pool = servers[slot].pool
+        let idleTime = now - servers[slot].requestTime
+        if servers[slot].isCloseNeeded { return closeServer(slot, .serverCloseNeeded) }
+        if pools[pool].isPaused { return closeServer(slot, .paused) }
+        if pools[pool].surplus > 0 { return closeServer(slot, .tooManyServers) }
+        if isOverLifetime(slot) { return replaceServer(slot) }
+        let idleLimit = settings.serverIdleTimeout
+        if idleLimit > 0, idleTime >= idleLimit,
+            pools[pool].serverCount > pools[pool].settings.minPoolSize
+        {
+            return closeServer(slot, .serverIdleTimeout)
+        }
+        if servers[slot].state == .idle, settings.serverCheckQuery.queryText != nil,
+            idleTime >= max(settings.serverCheckDelay, 1)
+        {
+            move(slot, to: .used)
+        }
+    }
+
+    /// Whether a server is older than it may get.
+    func isOverLifetime(_ slot: UInt32) -> Bool {
+        let lifetime = servers[slot].lifetime
+        if lifetime == 0 {
+            // server_lifetime = 0: one use.
+            return pools[servers[slot].pool].settings.serverLifetime == 0
+                && servers[slot].requestTime > servers[slot].connectTime
+        }
+        return now - servers[slot].connectTime >= lifetime
+    }
+
+    /// Closes an old server and opens a new one in the background, if the pool has use for it.
+    private mutating func replaceServer(_ slot: UInt32) {
+        let pool = servers[slot].pool
+        closeServer(slot, .serverLifetimeOver)
+        if pools[pool].serverCount(.active) > 0 && pools[pool].serverCount(.idle) == 0 {
+            openServer(pool)
+        }
+    }
+
+    /// The timeouts of a client that has a server.
+    private mutating func inspectLink(_ slot: UInt32) {
+        let client = servers[slot].client
+        guard client != noSlot else { return }
+        let limits = pools[servers[slot].pool].settings
+        let queryStart = clients[client].queryStart
+        let transactionStart = clients[client].transactionStart
+        if limits.queryTimeout > 0, queryStart > 0, now - queryStart >= limits.queryTimeout {
+            return closeClient(client, .queryTimeout)
+        }
+        if limits.transactionTimeout > 0, transactionStart > 0,
+            now - transactionStart >= limits.transactionTimeout
+        {
+            return closeClient(client, .transactionTimeout)
+        }
+        if limits.idleTransactionTimeout > 0, servers[slot].machine.isSettled,
+            servers[slot].machine.transactionStatus != .idle,
+            now - servers[slot].lastAnswerTime >= limits.idleTransactionTimeout
+        {
+            return closeClient(client, .idleTransactionTimeout)
+        }
+    }
+
+    // MARK: Pools
+
+    private mutating func inspectPool(_ pool: PoolID) {
+        if pools[pool].waitingCount > 0 { inspectWaiters(pool) }
+        openServersIfWanted(pool)
+        let isWanted =
+            pools[pool].clientCount > 0
+            || directory.configuration.database(named: pools[pool].key.database)?.user != nil
+        if isWanted && !lifecycle.isShuttingDown && pools[pool].isBelowMinimum(now: now) {
+            openServer(pool)
+        }
+    }
+
+    private mutating func inspectWaiters(_ pool: PoolID) {
+        let limits = pools[pool].settings
+        for waiter in pools[pool].allWaiters where isWaiting(waiter) {
+            let waitTime = now - waiter.since
+            let slot = waiter.client.index
+            if limits.queryWaitTimeout > 0, waitTime >= limits.queryWaitTimeout {
+                closeClient(slot, .queryWaitTimeout)
+            } else if limits.queryTimeout > 0, waitTime >= limits.queryTimeout {
+                closeClient(slot, .queuedQueryTimeout)
+            } else if limits.queryWaitNotify > 0, waitTime >= limits.queryWaitNotify,
+                !clients[slot].wasNotified, clients[slot].phase == .ready
+            {
+                notifyWaiter(slot)
+            }
+        }
+    }
+
+    private mutating func notifyWaiter(_ slot: UInt32) {
+        clients[slot].wasNotified = true
+        var writer = ByteWriter()
+        writer.noticeResponse(
+            ErrorResponse(
+                .notice, .successfulCompletion,
+                "No server connection available in postgres backend, client being queued"))
+        clients[slot].transport.send(unsafe writer.bytes.span.bytes, reactor)
+    }
+
+    // MARK: Idle clients
+
+    private mutating func closeIdleClients() {
+        guard directory.hasIdleTimeouts else { return }
+        for slot in 0..<UInt32(clients.slotCount)
+        where clients.isUsed(slot) && clients[slot].phase == .ready {
+            guard !clients[slot].hasServer, !clients[slot].isWaiting, let pool = clients[slot].pool
+            else { continue }
+            let limit = pools[pool].settings.clientIdleTimeout
+            if limit > 0, now - clients[slot].requestTime >= limit {
+                closeClient(slot, .clientIdleTimeout)
+            }
+        }
+    }
+}

@@ -1,0 +1,79 @@
+// Listening sockets and the clients that come in by them.
+
+internal import CLinux
+internal import PoolerCore
+
+/// A listening socket.
+struct Listener: ~Copyable {
+    let descriptor: Int32
+    /// The path of a Unix socket that is removed at the end; nil for TCP.
+    let path: String?
+    let logText: String
+
+    deinit {
+        close(descriptor)
+        if let path, !path.hasPrefix("@") { unlink(path) }
+    }
+}
+
+extension Worker {
+    /// Accepts what has come, up to a batch.
+    mutating func accept(from index: Int) {
+        guard !isAcceptPaused else { return }
+        for _ in 0..<64 {
+            var storage = sockaddr_storage()
+            var size: socklen_t = 0
+            let descriptor = unsafe martlet_accept(listeners[index].descriptor, &storage, &size)
+            guard descriptor >= 0 else {
+                if [-EMFILE, -ENFILE, -ENOBUFS, -ENOMEM].contains(descriptor) {
+                    pauseAccepting(SystemError(call: "accept", code: -descriptor))
+                }
+                return
+            }
+            let peer: SocketAddress
+            if Int32(storage.ss_family) == AF_UNIX {
+                var process: Int32 = 0
+                _ = unsafe martlet_peer_user(descriptor, &process)
+                peer = .unix(process: process)
+            } else {
+                peer = SocketAddress(storage)
+                SocketOptions.apply(settings, to: descriptor)
+            }
+            addClient(descriptor, peer)
+        }
+    }
+
+    private mutating func addClient(_ descriptor: Int32, _ peer: SocketAddress) {
+        let (slot, generation) = clients.nextIdentity
+        let token = Token(.client, slot: slot, generation: generation)
+        guard reactor.add(descriptor, token) else {
+            close(descriptor)
+            return
+        }
+        let id = ClientID(index: slot, generation: generation)
+        clients.insert(
+            Client(
+                transport: Transport(descriptor: descriptor, token: token), id: id,
+                number: takeNumber(), address: peer, now: now))
+        clientCount += 1
+        if settings.clientLoginTimeout > 0 {
+            loginQueue.add(id, deadline: now + settings.clientLoginTimeout, isDraining: false)
+        }
+    }
+
+    /// There are no descriptors left: rather than being told so again and again, wait for a tick.
+    private mutating func pauseAccepting(_ error: SystemError) {
+        log.error("accept() failed, waiting: \(error)")
+        isAcceptPaused = true
+        watchListeners(reads: false)
+    }
+
+    /// Starts or stops to be told of new clients.
+    mutating func watchListeners(reads: Bool) {
+        for index in 0..<listeners.count {
+            reactor.update(
+                listeners[index].descriptor, Token(.listener, slot: UInt32(index)), reads: reads,
+                writes: false)
+        }
+    }
+}

@@ -1,0 +1,327 @@
+// Servers that have logged in: their bytes go to the client they have, except for the answers to the
+// pooler's own queries. What the bytes mean is ServerMachine's to say.
+
+internal import PoolerCore
+internal import PostgresWire
+
+extension Worker {
+    /// Bytes came from a server, whatever it is doing.
+    mutating func serverReceived(_ slot: UInt32, _ bytes: RawSpan) {
+        if servers[slot].held.isEmpty {
+            followServer(slot, bytes)
+        } else {
+            var held = exchange(&servers[slot].held, with: [])
+            unsafe bytes.withUnsafeBytes { unsafe held.append(contentsOf: $0) }
+            followServer(slot, unsafe held.span.bytes)
+        }
+    }
+
+    private mutating func followServer(_ slot: UInt32, _ bytes: RawSpan) {
+        if servers[slot].task == .loggingIn {
+            followLogin(slot, bytes)
+        } else {
+            followAnswers(slot, bytes)
+        }
+    }
+
+    /// The socket of a server is connected, or takes bytes again.
+    mutating func serverBecameWritable(_ slot: UInt32) {
+        if servers[slot].task == .connecting { return serverConnected(slot) }
+        servers[slot].transport.flush(reactor)
+        guard servers[slot].transport.isDrained, servers[slot].hasClient else { return }
+        let client = servers[slot].client
+        clients[client].transport.setReading(true, reactor)
+        resume(client)
+    }
+
+    // MARK: Answers
+
+    private mutating func followAnswers(_ slot: UInt32, _ bytes: RawSpan) {
+        let limit = settings.maxPacketSize
+        var offset = 0
+        var isQuiet = false
+        var isTaskDone = false
+        while offset < bytes.byteCount {
+            let step = servers[slot].machine.scan(bytes, from: offset, limit: limit)
+            if step.disposition == .forward && step.end > offset && servers[slot].hasClient {
+                toClient.take(offset..<step.end, of: bytes)
+            }
+            offset = step.end
+            switch step.event {
+            case .none:
+                continue
+            case .incomplete:
+                servers[slot].held = [UInt8](copying: bytes.extracting(offset..<bytes.byteCount))
+                offset = bytes.byteCount
+            case .ready(let status, let route, let isQuietNow):
+                isQuiet = isQuietNow
+                if route == .client {
+                    countAnswer(slot, status)
+                } else {
+                    isTaskDone = true
+                }
+            case .parameterStatus(let bodyStart, let bodyEnd):
+                settingReported(slot, bytes.extracting(bodyStart..<bodyEnd))
+            case .statementsDiscarded:
+                discardStatements(slot)
+            case .answered(let expectation):
+                statementAnswered(expectation, on: slot)
+            case .failed(let bodyStart, let bodyEnd, let route):
+                undoDropped(slot)
+                if route == .pooler || !servers[slot].hasClient {
+                    servers[slot].taskError =
+                        try? ErrorResponse(decoding: bytes.extracting(bodyStart..<bodyEnd))
+                }
+            case .protocolViolation:
+                flushAnswers(slot, bytes)
+                return serverFailed(slot, .serverProtocolViolation)
+            }
+            giveDueAnswers(slot, among: bytes)
+        }
+        flushAnswers(slot, bytes)
+        if isTaskDone && servers[slot].task != .none {
+            finishTask(slot)
+        } else if isQuiet && servers[slot].hasClient {
+            becameQuiet(slot)
+        }
+    }
+
+    private mutating func flushAnswers(_ slot: UInt32, _ bytes: RawSpan) {
+        guard servers[slot].hasClient else { return toClient.discard() }
+        flushToClient(servers[slot].client, bytes)
+    }
+
+    /// Sends what was collected to a client; a server whose client is slow is not read from.
+    mutating func flushToClient(_ slot: UInt32, _ bytes: RawSpan) {
+        guard !toClient.isEmpty else { return }
+        if let pool = clients[slot].pool {
+            pools[pool].counters.bytesSent &+= UInt64(toClient.byteCount)
+        }
+        toClient.flush(bytes, to: &clients[slot].transport, reactor)
+        if !clients[slot].transport.isDrained, clients[slot].hasServer {
+            servers[clients[slot].server].transport.setReading(false, reactor)
+        }
+    }
+
+    /// The server owes nothing: in transaction mode it can go, unless a transaction is open.
+    private mutating func becameQuiet(_ slot: UInt32) {
+        let client = servers[slot].client
+        guard clients[client].machine.isBetweenMessages else { return }
+        let mode = pools[servers[slot].pool].settings.poolMode
+        if servers[slot].machine.transactionStatus != .idle {
+            if mode == .statement { closeClient(client, .transactionInStatementMode) }
+            return
+        }
+        if mode != .session && servers[slot].machine.isClean { release(slot) }
+    }
+
+    private mutating func countAnswer(_ slot: UInt32, _ status: TransactionStatus) {
+        let pool = servers[slot].pool
+        servers[slot].lastAnswerTime = now
+        pools[pool].counters.queries &+= 1
+        guard servers[slot].hasClient else { return }
+        let client = servers[slot].client
+        let queryTime = now - clients[client].queryStart
+        pools[pool].counters.queryMicroseconds &+= UInt64(max(0, queryTime))
+        clients[client].queryStart = servers[slot].machine.isSettled ? 0 : now
+        guard status == .idle else { return }
+        pools[pool].counters.transactions &+= 1
+        let transactionTime = now - clients[client].transactionStart
+        pools[pool].counters.transactionMicroseconds &+= UInt64(max(0, transactionTime))
+        clients[client].transactionStart = servers[slot].machine.isSettled ? 0 : now
+    }
+
+    /// The server reports a setting: its state changes, and with it that of its client.
+    private mutating func settingReported(_ slot: UInt32, _ body: RawSpan) {
+        guard let status = try? ParameterStatus(decoding: body),
+            SettingsStates.isTracked(status.name)
+        else { return }
+        let old = servers[slot].settings
+        servers[slot].settings = states.setting(
+            status.name, to: status.value, in: old, isReported: true)
+        states.release(old)
+    }
+
+    // MARK: Tracked statements
+
+    /// Gives the client the answers whose turn has come and that no server gives.
+    mutating func giveDueAnswers(_ slot: UInt32, among bytes: RawSpan) {
+        while let due = servers[slot].machine.takeDueAnswer() {
+            let type: BackendMessageType = due.request == .close ? .closeComplete : .parseComplete
+            toClient.insertEmptyMessage(type, among: bytes)
+            statementAnswered(due, on: slot)
+        }
+    }
+
+    /// A request about a tracked statement succeeded.
+    private mutating func statementAnswered(_ expectation: Expectation, on slot: UInt32) {
+        guard expectation.statement != Expectation.noStatement, expectation.request == .close else {
+            return
+        }
+        if expectation.route == .pooler {
+            statements.release(expectation.statement)
+        } else if servers[slot].hasClient,
+            let statement = clients[servers[slot].client].statements?.remove(expectation.statement)
+        {
+            statements.release(statement)
+        }
+    }
+
+    /// Takes back what requests did that the server will never execute, the newest first.
+    mutating func undoDropped(_ slot: UInt32) {
+        for expectation in servers[slot].machine.takeDropped() {
+            switch (expectation.request, expectation.route) {
+            case (.parse, .pooler):
+                forgetStatement(expectation.statement, on: slot)
+            case (.parse, let route):
+                guard servers[slot].hasClient,
+                    let statement = clients[servers[slot].client].statements?
+                        .remove(expectation.statement)
+                else { continue }
+                if route == .client { forgetStatement(statement, on: slot) }
+                statements.release(statement)
+            case (.close, .pooler):
+                servers[slot].statements.insert(expectation.statement)
+            case (.close, _):
+                if servers[slot].hasClient {
+                    clients[servers[slot].client].statements?.list(expectation.statement)
+                }
+            case (.query, _), (.sync, _), (.bind, _), (.describe, _), (.execute, _), (.copyEnd, _):
+                continue
+            }
+        }
+    }
+
+    private mutating func forgetStatement(_ statement: UInt32, on slot: UInt32) {
+        if servers[slot].statements.remove(statement) { statements.release(statement) }
+    }
+
+    /// DEALLOCATE ALL or DISCARD ALL ran: the server has no statements any more, nor has its client if
+    /// it asked for that.
+    private mutating func discardStatements(_ slot: UInt32) {
+        if servers[slot].machine.owesStatements {
+            // Requests behind it are about statements that are in doubt now.
+            servers[slot].isCloseNeeded = true
+            servers[slot].machine.becomeUncertain()
+            return
+        }
+        for statement in servers[slot].statements.removeAll() { statements.release(statement) }
+        guard servers[slot].hasClient, servers[slot].task == .none else { return }
+        let client = servers[slot].client
+        guard var names = exchange(&clients[client].statements, with: nil) else { return }
+        for statement in names.removeAll() { statements.release(statement) }
+    }
+
+    // MARK: The pooler's own queries
+
+    /// The server has answered the pooler's query.
+    private mutating func finishTask(_ slot: UInt32) {
+        let task = exchange(&servers[slot].task, with: .none)
+        let error = exchange(&servers[slot].taskError, with: nil)
+        servers[slot].lastAnswerTime = now
+        let isIdle = servers[slot].machine.transactionStatus == .idle
+        switch task {
+        case .none, .resolving, .connecting, .loggingIn:
+            break
+        case .settingUp:
+            if let error { logServer(slot, .warning, "connect_query failed: \(error.message)") }
+            isIdle ? becomeFree(slot) : closeServer(slot, .checkFailed)
+        case .checking:
+            if error != nil || !isIdle { return serverFailed(slot, .checkFailed) }
+            guard servers[slot].hasClient else { return resetOrFree(slot) }
+            let client = servers[slot].client
+            if replaySettings(client, on: slot) { serverIsReady(for: client) }
+        case .replaying(let changes):
+            settingsReplayed(slot, changes, error)
+        case .rollingBack:
+            isIdle ? resetOrFree(slot) : closeServer(slot, .clientLeftInTransaction)
+        case .resetting:
+            guard error == nil, isIdle else { return closeServer(slot, .resetFailed) }
+            let old = servers[slot].settings
+            servers[slot].settings = states.reportedPart(of: old)
+            states.release(old)
+            becomeFree(slot)
+        }
+    }
+
+    private mutating func settingsReplayed(
+        _ slot: UInt32,
+        _ changes: [SettingsChange],
+        _ error: ErrorResponse?
+    ) {
+        if error == nil {
+            let old = servers[slot].settings
+            servers[slot].settings = states.applying(changes, to: old)
+            states.release(old)
+        }
+        guard servers[slot].hasClient else { return resetOrFree(slot) }
+        let client = servers[slot].client
+        if var error {
+            error.severity = ByteString(Severity.fatal.rawValue)
+            return closeClient(client, .clientRefused(error))
+        }
+        adoptSettings(client, from: slot)
+        serverIsReady(for: client)
+    }
+
+    // MARK: The end of a server
+
+    /// The server has closed the connection, or it broke.
+    mutating func serverEnded(_ slot: UInt32) {
+        serverFailed(
+            slot, servers[slot].task == .connecting ? .serverConnectFailed : .serverConnectionLost)
+    }
+
+    /// The server can no longer be used. Its client gets the server's own last words if there were
+    /// any; one that had not sent anything yet gets another server.
+    mutating func serverFailed(_ slot: UInt32, _ reason: CloseReason) {
+        let pool = servers[slot].pool
+        if servers[slot].state == .login { return loginFailed(slot, reason) }
+        guard servers[slot].hasClient else { return closeServer(slot, reason) }
+        let client = servers[slot].client
+        if clients[client].isPreparing {
+            waitAgain(client)
+            servers[slot].client = noSlot
+            closeServer(slot, reason)
+            return serveWaiters(pool)
+        }
+        let hasLastWords = servers[slot].machine.endedWithError && !servers[slot].machine.isSettled
+        clients[client].server = noSlot
+        servers[slot].client = noSlot
+        closeServer(slot, reason)
+        closeClient(client, hasLastWords ? .serverSaidWhy : reason)
+    }
+
+    /// Ends a server that has no client.
+    mutating func closeServer(_ slot: UInt32, _ reason: CloseReason) {
+        let pool = servers[slot].pool
+        if let error = servers[slot].taskError {
+            logServer(slot, .warning, "server said: \(error.message)")
+        }
+        logServerClosed(slot, reason)
+        if servers[slot].machine.isClean { sendTerminate(slot) }
+        for expectation in servers[slot].machine.takeAll()
+        where expectation.request == .close && expectation.route == .pooler {
+            statements.release(expectation.statement)
+        }
+        for statement in servers[slot].statements.removeAll() { statements.release(statement) }
+        states.release(servers[slot].settings)
+        pools[pool].serverClosed(servers[slot].id, in: servers[slot].state)
+        pools.countServer(-1, of: pool)
+        servers.remove(slot)
+        openServersIfWanted(pool)
+    }
+
+    private mutating func sendTerminate(_ slot: UInt32) {
+        var writer = ByteWriter()
+        writer.message(.terminate) { _ in }
+        servers[slot].transport.send(unsafe writer.bytes.span.bytes, reactor)
+    }
+}
+
+extension [UInt8] {
+    /// Copies a span.
+    init(copying span: RawSpan) {
+        self = unsafe span.withUnsafeBytes { unsafe Array($0) }
+    }
+}

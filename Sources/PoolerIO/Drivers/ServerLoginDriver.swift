@@ -1,0 +1,243 @@
+// Opening servers: resolving, connecting, logging in. When to open one is the pool's decision, what to
+// say during login ServerLogin's.
+
+internal import CLinux
+internal import Digests
+internal import PoolerCore
+internal import PostgresWire
+
+extension Worker {
+    /// Opens as many servers as the pool wants now, making room across pools where a limit is met.
+    mutating func openServersIfWanted(_ pool: PoolID) {
+        while pools[pool].wantsServer(now: now) && !lifecycle.isShuttingDown {
+            guard openServer(pool) else { return }
+        }
+    }
+
+    /// Opens a server.
+    ///
+    /// - Returns: whether one is on its way now.
+    @discardableResult
+    mutating func openServer(_ pool: PoolID) -> Bool {
+        while !pools.mayOpenServer(pool) {
+            guard let victimPool = pools.poolToEvictFrom(for: pool),
+                let victim = pools[victimPool].longestIdleServer
+            else { return false }
+            closeServer(victim.index, .evicted)
+        }
+        let key = pools[pool].key
+        guard let database = directory.configuration.database(named: key.database) else {
+            pools[pool].loginFailed(.databaseRemoved, now: now, jitter: 0)
+            return false
+        }
+        let endpoint = endpoint(for: database)
+        let (slot, generation) = servers.nextIdentity
+        let id = ServerID(index: slot, generation: generation)
+        servers.insert(
+            Server(
+                id: id, number: takeNumber(), pool: pool, endpoint: endpoint,
+                task: .resolving, now: now))
+        pools[pool].serverOpened()
+        pools.countServer(1, of: pool)
+        if case .name(let name, let port) = endpoint {
+            switch hosts.lookUp(name, now: now) {
+            case .known(let address): servers[slot].endpoint = .tcp(address.with(port: port))
+            case .unresolvable:
+                loginFailed(slot, .serverNameUnresolved)
+                return false
+            case .unknown:
+                if hosts.startsResolving(name) { resolver.resolve(name) }
+                return true
+            }
+        }
+        return connectServer(slot)
+    }
+
+    private mutating func endpoint(for database: DatabaseEntry) -> Endpoint {
+        let host: String
+        if database.hosts.isEmpty {
+            host = settings.unixSocketDir.isEmpty ? "/tmp" : settings.unixSocketDir
+        } else {
+            host = database.hosts[hosts.nextChoice(of: database.hosts.count)]
+        }
+        return Endpoint(host: host, port: database.port)
+    }
+
+    /// Names have been resolved: the servers that wait for them go on.
+    mutating func resolved() {
+        for answer in resolver.takeAnswers() {
+            hosts.store(answer, now: now, settings: settings)
+            for slot in 0..<UInt32(servers.slotCount) where servers.isUsed(slot) {
+                guard servers[slot].task == .resolving,
+                    case .name(let name, let port) = servers[slot].endpoint, name == answer.name
+                else { continue }
+                if case .known(let address) = hosts.lookUp(name, now: now) {
+                    servers[slot].endpoint = .tcp(address.with(port: port))
+                    connectServer(slot)
+                } else {
+                    loginFailed(slot, .serverNameUnresolved)
+                }
+            }
+        }
+    }
+
+    @discardableResult
+    private mutating func connectServer(_ slot: UInt32) -> Bool {
+        guard let descriptor = servers[slot].endpoint.connect(settings) else {
+            loginFailed(slot, .serverConnectFailed)
+            return false
+        }
+        let token = Token(.server, slot: slot, generation: servers[slot].id.generation)
+        servers[slot].task = .connecting
+        servers[slot].transport = Transport(descriptor: descriptor, token: token)
+        guard reactor.add(descriptor, token, reads: false, writes: true) else {
+            loginFailed(slot, .serverConnectFailed)
+            return false
+        }
+        return true
+    }
+
+    /// The connection attempt has ended, well or badly.
+    mutating func serverConnected(_ slot: UInt32) {
+        let descriptor = servers[slot].transport.descriptor
+        guard martlet_socket_error(descriptor) == 0 else {
+            return loginFailed(slot, .serverConnectFailed)
+        }
+        let pool = servers[slot].pool
+        guard let database = directory.configuration.database(named: pools[pool].key.database),
+            let nonce = try? unpredictableBytes(count: 18)
+        else { return loginFailed(slot, .databaseRemoved) }
+        servers[slot].localAddress = SocketAddress.local(of: descriptor)
+        servers[slot].task = .loggingIn
+        servers[slot].login = ServerLogin(
+            ServerAuthentication(
+                user: pools[pool].key.user,
+                credentials: credentials(of: pool, database),
+                derivedKeys: pools[pool].derivedKeys,
+                nonce: nonce
+            ))
+        let token = Token(.server, slot: slot, generation: servers[slot].id.generation)
+        reactor.update(descriptor, token, reads: true, writes: false)
+        var parameters = [
+            StartupParameter(name: "user", value: pools[pool].key.user),
+            StartupParameter(name: "database", value: database.serverDatabaseName),
+        ]
+        for (name, value) in database.startupParameters {
+            parameters.append(StartupParameter(name: name, value: value))
+        }
+        var writer = ByteWriter()
+        writer.startupMessage(parameters)
+        servers[slot].transport.send(unsafe writer.bytes.span.bytes, reactor)
+        logServer(
+            slot, .info, "new connection to server (from \(servers[slot].localAddress.logText))")
+    }
+
+    private func credentials(of pool: PoolID, _ database: DatabaseEntry) -> Credentials {
+        if pools[pool].credentials != .none { return pools[pool].credentials }
+        if let password = database.password { return .plain(password) }
+        return directory.secret(of: pools[pool].key.user).map { Credentials($0) } ?? .none
+    }
+
+    // MARK: Login
+
+    /// Follows the messages of a server that logs us in.
+    mutating func followLogin(_ slot: UInt32, _ bytes: RawSpan) {
+        var offset = 0
+        while offset < bytes.byteCount {
+            let header: MessageHeader
+            do throws(WireError) {
+                let peeked = try MessageHeader(
+                    peeking: bytes, at: offset, limit: ServerLogin.messageLimit)
+                guard let peeked, offset + peeked.messageByteCount <= bytes.byteCount else {
+                    servers[slot].held = [UInt8](
+                        copying: bytes.extracting(offset..<bytes.byteCount))
+                    return
+                }
+                header = peeked
+            } catch {
+                return loginFailed(slot, .serverProtocolViolation)
+            }
+            let body = bytes.extracting(
+                offset + MessageHeader.byteCount..<offset + header.messageByteCount)
+            offset += header.messageByteCount
+            guard var login = servers[slot].login else { return }
+            let action = login.received(BackendMessageType(rawValue: header.typeByte), body)
+            servers[slot].login = login
+            switch action {
+            case .none: continue
+            case .send(let answer):
+                servers[slot].transport.send(unsafe answer.span.bytes, reactor)
+            case .failed(let reason): return loginFailed(slot, reason)
+            case .ready: return loginSucceeded(slot, login)
+            }
+        }
+    }
+
+    private mutating func loginSucceeded(_ slot: UInt32, _ login: ServerLogin) {
+        let pool = servers[slot].pool
+        servers[slot].login = nil
+        servers[slot].task = .none
+        servers[slot].cancelKey = login.cancelKey
+        servers[slot].lifetime = drawLifetime(pool)
+        pools[pool].loginSucceeded()
+        pools[pool].derivedKeys = login.derivedKeys
+        var state = SettingsID.empty
+        for parameter in login.parameters where SettingsStates.isTracked(parameter.name) {
+            let old = state
+            state = states.setting(
+                parameter.name, to: parameter.value, in: old, isReported: true)
+            states.release(old)
+        }
+        servers[slot].settings = state
+        adoptDefaults(pool, state, login)
+        if let database = directory.configuration.database(named: pools[pool].key.database),
+            let query = database.connectQuery, !query.isEmpty
+        {
+            servers[slot].task = .settingUp
+            move(slot, to: .tested)
+            return sendInternal(query, to: slot)
+        }
+        becomeFree(slot)
+    }
+
+    /// The newest server tells what a session of this pool starts with.
+    private mutating func adoptDefaults(_ pool: PoolID, _ state: SettingsID, _ login: ServerLogin) {
+        pools[pool].fixedParameters = login.parameters.filter { !SettingsStates.isTracked($0.name) }
+        guard pools[pool].defaults != state else { return }
+        states.retain(state)
+        if let old = pools[pool].defaults { states.release(old) }
+        pools[pool].defaults = state
+        for confirmed in pools[pool].confirmedLogins.values { states.release(confirmed) }
+        pools[pool].confirmedLogins = [:]
+    }
+
+    /// Each server gets a lifetime of its own, up to a tenth shorter than server_lifetime, so that
+    /// those that came together do not leave together.
+    private mutating func drawLifetime(_ pool: PoolID) -> Microseconds {
+        let lifetime = pools[pool].settings.serverLifetime
+        let share = Double.random(in: 0.9...1, using: &random)
+        return Microseconds(Double(lifetime) * share)
+    }
+
+    /// A server could not be reached or refused the login: clients that have no other server to hope
+    /// for are told why.
+    mutating func loginFailed(_ slot: UInt32, _ reason: CloseReason) {
+        let pool = servers[slot].pool
+        let jitter = Double.random(in: 0..<1, using: &random)
+        pools[pool].derivedKeys = nil
+        pools[pool].loginFailed(reason, now: now, jitter: jitter)
+        closeServer(slot, reason)
+        guard pools[pool].hasOnlyLogins, !reason.isTemporary else { return }
+        for waiter in pools[pool].allWaiters where isWaiting(waiter) {
+            closeClient(waiter.client.index, Pool.repeated(reason))
+        }
+    }
+}
+
+extension CloseReason {
+    /// Whether the server said that it will be there soon: 57P03, cannot_connect_now.
+    fileprivate var isTemporary: Bool {
+        if case .serverLoginFailed(let response) = self { return response.sqlState == "57P03" }
+        return false
+    }
+}

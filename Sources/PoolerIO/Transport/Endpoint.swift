@@ -1,0 +1,119 @@
+// Where a server listens, and how to get a socket that connects to it.
+
+internal import CLinux
+internal import PoolerCore
+
+/// A place to connect to.
+enum Endpoint: Equatable, Sendable {
+    /// A name that is not resolved yet.
+    case name(String, port: Int)
+    case tcp(SocketAddress)
+    case unix(path: String)
+
+    /// The place that a host and port of the configuration mean: a path is a directory that has the
+    /// Unix socket in it.
+    init(host: String, port: Int) {
+        if host.hasPrefix("/") || host.hasPrefix("@") {
+            self = .unix(path: "\(host)/.s.PGSQL.\(port)")
+        } else if let address = SocketAddress(numeric: host, port: port) {
+            self = .tcp(address)
+        } else {
+            self = .name(host, port: port)
+        }
+    }
+
+    /// The addr column of SHOW SERVERS.
+    var host: String {
+        switch self {
+        case .name(let name, _): name
+        case .tcp(let address): address.host
+        case .unix: "unix"
+        }
+    }
+
+    var port: Int {
+        switch self {
+        case .name(_, let port): port
+        case .tcp(let address): Int(address.port)
+        case .unix(let path): path.split(separator: ".").last.flatMap { Int($0) } ?? 0
+        }
+    }
+
+    /// Starts to connect.
+    ///
+    /// - Returns: a socket that becomes writable when it is connected or has failed, or nil when the
+    ///   attempt failed at once.
+    func connect(_ settings: Settings) -> Int32? {
+        switch self {
+        case .name: nil
+        case .tcp(let address):
+            Self.connect(family: address.family, to: address.storage) { descriptor in
+                SocketOptions.apply(settings, to: descriptor)
+            }
+        case .unix(let path):
+            Self.unixAddress(path).flatMap { storage in
+                Self.connect(family: AF_UNIX, to: storage) { _ in }
+            }
+        }
+    }
+
+    private static func connect(
+        family: Int32,
+        to storage: (sockaddr_storage, socklen_t),
+        prepare: (Int32) -> Void
+    ) -> Int32? {
+        let type = Int32(SOCK_STREAM.rawValue | SOCK_NONBLOCK.rawValue | SOCK_CLOEXEC.rawValue)
+        let descriptor = socket(family, type, 0)
+        guard descriptor >= 0 else { return nil }
+        prepare(descriptor)
+        var (address, size) = storage
+        let status = unsafe martlet_connect(descriptor, &address, size)
+        guard status == 0 || status == -EINPROGRESS else {
+            close(descriptor)
+            return nil
+        }
+        return descriptor
+    }
+
+    /// The address of a Unix socket; a leading `@` names one in the abstract namespace.
+    static func unixAddress(_ path: String) -> (sockaddr_storage, socklen_t)? {
+        var bytes = Array(path.utf8)
+        let limit = MemoryLayout.size(ofValue: sockaddr_un().sun_path)
+        guard bytes.count < limit else { return nil }
+        let isAbstract = bytes.first == UInt8(ascii: "@")
+        if isAbstract { bytes[0] = 0 }
+        var storage = sockaddr_storage()
+        let offset = MemoryLayout<sa_family_t>.size
+        unsafe withUnsafeMutableBytes(of: &storage) { memory in
+            unsafe memory.storeBytes(of: sa_family_t(AF_UNIX), as: sa_family_t.self)
+            unsafe UnsafeMutableRawBufferPointer(rebasing: memory[offset...]).copyBytes(from: bytes)
+        }
+        return (storage, socklen_t(offset + bytes.count + (isAbstract ? 0 : 1)))
+    }
+}
+
+/// The socket options that the configuration asks for.
+enum SocketOptions {
+    /// Sets them on a TCP socket. The kernel's refusal of one is not worth losing the connection.
+    static func apply(_ settings: Settings, to descriptor: Int32) {
+        func set(_ level: Int32, _ name: Int32, _ value: Int) {
+            _ = martlet_set_option(descriptor, level, name, Int32(truncatingIfNeeded: value))
+        }
+        set(Int32(IPPROTO_TCP), TCP_NODELAY, 1)
+        if settings.tcpKeepalive {
+            set(SOL_SOCKET, SO_KEEPALIVE, 1)
+            if settings.tcpKeepcnt > 0 { set(Int32(IPPROTO_TCP), TCP_KEEPCNT, settings.tcpKeepcnt) }
+            if settings.tcpKeepidle > 0 { set(Int32(IPPROTO_TCP), TCP_KEEPIDLE, settings.tcpKeepidle) }
+            if settings.tcpKeepintvl > 0 {
+                set(Int32(IPPROTO_TCP), TCP_KEEPINTVL, settings.tcpKeepintvl)
+            }
+        }
+        if settings.tcpUserTimeout > 0 {
+            set(Int32(IPPROTO_TCP), TCP_USER_TIMEOUT, settings.tcpUserTimeout)
+        }
+        if settings.tcpSocketBuffer > 0 {
+            set(SOL_SOCKET, SO_SNDBUF, settings.tcpSocketBuffer)
+            set(SOL_SOCKET, SO_RCVBUF, settings.tcpSocketBuffer)
+        }
+    }
+}

@@ -1,0 +1,58 @@
+// The addresses of host names, for as long as the configuration says.
+
+internal import PoolerCore
+
+/// What is known of host names.
+struct HostCache {
+    /// What a name stands for.
+    enum Knowledge {
+        case known(SocketAddress)
+        case unresolvable
+        /// Never asked, or too long ago.
+        case unknown
+    }
+
+    private struct Entry {
+        var addresses: [SocketAddress]
+        var expiry: Microseconds
+        var next = 0
+    }
+
+    private var entries: [String: Entry] = [:]
+    private var pending: Set<String> = []
+    private var choice = 0
+
+    /// The number of names that are known.
+    var count: Int { entries.count }
+    /// The number of names that are being resolved.
+    var pendingCount: Int { pending.count }
+
+    /// What a name stands for; a name with several addresses gives them in turn.
+    mutating func lookUp(_ name: String, now: Microseconds) -> Knowledge {
+        guard let entry = entries[name], entry.expiry > now else { return .unknown }
+        guard !entry.addresses.isEmpty else { return .unresolvable }
+        entries[name]?.next = (entry.next + 1) % entry.addresses.count
+        return .known(entry.addresses[entry.next])
+    }
+
+    /// Notes that a name is to be resolved.
+    ///
+    /// - Returns: whether somebody has to ask; false when an answer is on its way.
+    mutating func startsResolving(_ name: String) -> Bool {
+        pending.insert(name).inserted
+    }
+
+    /// Keeps an answer.
+    mutating func store(_ answer: Resolution, now: Microseconds, settings: Settings) {
+        pending.remove(answer.name)
+        let lifetime = answer.addresses.isEmpty ? settings.dnsNXDomainTTL : settings.dnsMaxTTL
+        entries[answer.name] = Entry(
+            addresses: answer.addresses, expiry: now + max(lifetime, .seconds(1)))
+    }
+
+    /// A number below `count`, the next one each time.
+    mutating func nextChoice(of count: Int) -> Int {
+        choice = (choice + 1) % count
+        return choice
+    }
+}

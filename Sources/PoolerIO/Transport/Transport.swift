@@ -1,0 +1,87 @@
+// A socket and what could not be sent on it yet. Sends go straight to the kernel; only what it does
+// not take is kept, and only then is the socket watched for writability.
+
+internal import CLinux
+internal import PostgresWire
+
+/// One end of a connection.
+struct Transport: ~Copyable {
+    let descriptor: Int32
+    private let token: Token
+    private var unsent: [UInt8] = []
+    private var unsentStart = 0
+    private var reads = true
+    /// Whether the peer can no longer be reached: what is sent goes nowhere.
+    private(set) var isBroken = false
+
+    /// Takes over a socket that `reactor` watches for reading under `token`.
+    init(descriptor: Int32, token: Token) {
+        self.descriptor = descriptor
+        self.token = token
+    }
+
+    /// A transport without a socket yet; what is sent on it goes nowhere.
+    static var none: Transport {
+        var transport = Transport(descriptor: -1, token: Token(rawValue: 0))
+        transport.isBroken = true
+        return transport
+    }
+
+    deinit {
+        if descriptor >= 0 { close(descriptor) }
+    }
+
+    /// Whether everything given to `send` has gone to the kernel.
+    var isDrained: Bool { unsent.isEmpty }
+
+    /// How many bytes wait for the peer to read.
+    var unsentByteCount: Int { unsent.count - unsentStart }
+
+    /// Sends bytes, or keeps what the kernel does not take.
+    mutating func send(_ bytes: RawSpan, _ reactor: borrowing Reactor) {
+        guard !bytes.isEmpty, !isBroken else { return }
+        var sent = 0
+        if unsent.isEmpty {
+            sent = transmit(bytes)
+            if sent == bytes.byteCount || isBroken { return }
+            reactor.update(descriptor, token, reads: reads, writes: true)
+        }
+        unsafe bytes.extracting(sent..<bytes.byteCount).withUnsafeBytes { rest in
+            unsafe unsent.append(contentsOf: rest)
+        }
+    }
+
+    /// Sends what was kept, now that the socket is writable.
+    mutating func flush(_ reactor: borrowing Reactor) {
+        guard !unsent.isEmpty else { return }
+        let rest = ArraySlice(unsent[unsentStart...])
+        unsentStart += unsafe rest.withUnsafeBytes { unsafe transmit(RawSpan(_unsafeBytes: $0)) }
+        if unsentStart == unsent.count || isBroken {
+            unsent = []
+            unsentStart = 0
+            reactor.update(descriptor, token, reads: reads, writes: false)
+        }
+    }
+
+    /// Starts or stops to receive.
+    mutating func setReading(_ reads: Bool, _ reactor: borrowing Reactor) {
+        guard reads != self.reads else { return }
+        self.reads = reads
+        reactor.update(descriptor, token, reads: reads, writes: !unsent.isEmpty)
+    }
+
+    /// Tells the peer that nothing more will come.
+    func finishSending() {
+        shutdown(descriptor, Int32(SHUT_WR))
+    }
+
+    /// - Returns: how many bytes the kernel took.
+    private mutating func transmit(_ bytes: RawSpan) -> Int {
+        let count = unsafe bytes.withUnsafeBytes {
+            unsafe martlet_send(descriptor, $0.baseAddress, $0.count)
+        }
+        if count >= 0 { return count }
+        isBroken = count != -Int(EAGAIN) && count != -Int(EINTR)
+        return 0
+    }
+}

@@ -1,0 +1,199 @@
+// The records of the connections: a socket, the machine that decides for it, and who it is joined to.
+// A record lives in a slab; an idle client costs its record and nothing else.
+
+internal import PoolerCore
+internal import PostgresWire
+
+/// A client connection.
+struct Client: ~Copyable {
+    /// What the next bytes are.
+    enum Phase: UInt8 {
+        /// Startup packets.
+        case startup
+        /// Password messages.
+        case authenticating
+        /// Nothing yet: the client waits for a server, to learn what it will be told at login.
+        case awaitingWelcome
+        /// Queries.
+        case ready
+        /// Queries for the console.
+        case console
+        /// Whatever comes is thrown away, until the client has read its last error.
+        case draining
+    }
+
+    var transport: Transport
+    let id: ClientID
+    /// The id column of SHOW CLIENTS: one count for clients and servers.
+    let number: UInt64
+    let address: SocketAddress
+    var phase = Phase.startup
+    var machine = ClientMachine()
+    /// Bytes that could not be used yet: an incomplete message, or what waits for a server.
+    var held: [UInt8] = []
+    /// What is needed only during login, or at the console.
+    var login: ClientLogin?
+    var console: ConsoleConnection?
+
+    var encryptionRequestCount: UInt8 = 0
+
+    var database: ByteString = ""
+    var user: ByteString = ""
+    var pool: PoolID?
+    /// Whether the client counts for its pool, database and user.
+    var isCounted = false
+    /// The secret half of the cancel key; the other half is the slot.
+    var cancelSecret: Int32 = 0
+    /// The settings of the client's session.
+    var settings = SettingsID.empty
+    var statements: ClientStatements?
+
+    /// The server that the client has, or `noSlot`.
+    var server = noSlot
+    /// The ticket in the pool's queue, while `isWaiting`.
+    var ticket: UInt32 = 0
+    var isWaiting = false
+    /// Whether the client has a server that is still being prepared for it.
+    var isPreparing = false
+    var wasNotified = false
+
+    let connectTime: Microseconds
+    /// When the last request began, or the client became idle.
+    var requestTime: Microseconds
+    /// When the current query, transaction and wait began; 0 means there is none.
+    var queryStart: Microseconds = 0
+    var transactionStart: Microseconds = 0
+    var waitStart: Microseconds = 0
+
+    init(
+        transport: consuming Transport,
+        id: ClientID,
+        number: UInt64,
+        address: SocketAddress,
+        now: Microseconds
+    ) {
+        self.transport = transport
+        self.id = id
+        self.number = number
+        self.address = address
+        connectTime = now
+        requestTime = now
+    }
+
+    var hasServer: Bool { server != noSlot }
+
+    /// Whether bytes from the client have to wait.
+    var isBlocked: Bool { isWaiting || isPreparing || phase == .awaitingWelcome }
+}
+
+/// Stands for no slot.
+let noSlot = UInt32.max
+
+/// What a client's login needs to remember.
+final class ClientLogin {
+    let request: LoginRequest
+    var authentication: ClientAuthentication?
+
+    init(request: LoginRequest) {
+        self.request = request
+    }
+}
+
+/// A server connection.
+struct Server: ~Copyable {
+    /// What the server is doing on the pooler's own account.
+    enum Task: Equatable {
+        case none
+        /// The host's name is being resolved.
+        case resolving
+        case connecting
+        case loggingIn
+        /// connect_query.
+        case settingUp
+        /// server_check_query, before a client gets it.
+        case checking
+        /// Its settings are being made to fit its client.
+        case replaying([SettingsChange])
+        /// ROLLBACK, after its client left in a transaction.
+        case rollingBack
+        /// server_reset_query.
+        case resetting
+    }
+
+    var transport = Transport.none
+    let id: ServerID
+    let number: UInt64
+    let pool: PoolID
+    var endpoint: Endpoint
+    var localAddress = SocketAddress.unix(process: 0)
+    var state = ServerState.login
+    var task: Task
+    var login: ServerLogin?
+    var machine = ServerMachine()
+    /// An incomplete message.
+    var held: [UInt8] = []
+    var cancelKey: CancelKey?
+
+    var settings = SettingsID.empty
+    var statements = ServerStatements()
+    /// The client that has the server, or `noSlot`.
+    var client = noSlot
+    /// The error that the current task got from the server.
+    var taskError: ErrorResponse?
+    /// Cancel requests that are on their way to it.
+    var cancelCount = 0
+    var isCloseNeeded = false
+
+    let connectTime: Microseconds
+    /// When it was assigned, or became free.
+    var requestTime: Microseconds
+    /// The age at which it is replaced; 0 means never.
+    var lifetime: Microseconds = 0
+    /// When it was last known to be alive.
+    var lastAnswerTime: Microseconds
+
+    init(
+        id: ServerID,
+        number: UInt64,
+        pool: PoolID,
+        endpoint: Endpoint,
+        task: Task,
+        now: Microseconds
+    ) {
+        self.id = id
+        self.number = number
+        self.pool = pool
+        self.endpoint = endpoint
+        self.task = task
+        connectTime = now
+        requestTime = now
+        lastAnswerTime = now
+    }
+
+    var hasClient: Bool { client != noSlot }
+}
+
+/// A connection that carries a CancelRequest to a server and waits until it is closed.
+struct Canceler: ~Copyable {
+    var transport: Transport
+    let server: ServerID
+    let request: [UInt8]
+    /// The client connection that brought the request; it is closed when the server has it.
+    let requester: ClientID
+    var wasSent = false
+    let deadline: Microseconds
+
+    init(
+        transport: consuming Transport,
+        server: ServerID,
+        request: [UInt8],
+        requester: ClientID,
+        deadline: Microseconds
+    ) {
+        self.transport = transport
+        self.server = server
+        self.request = request
+        self.requester = requester
+        self.deadline = deadline
+    }
+}

@@ -1,0 +1,110 @@
+// One event loop: the connections at home here, and the state by which their machines decide. What
+// happens with each kind of connection is in Drivers/; this file has the state and the loop.
+
+internal import CLinux
+internal import Logging
+internal import PoolerCore
+internal import PostgresWire
+
+/// The state of an event loop.
+struct Worker: ~Copyable {
+    let reactor: Reactor
+    let resolver: Resolver
+    let signals: Signals
+    var listeners: [Listener]
+    var clients = Slab<Client>()
+    var servers = Slab<Server>()
+    var cancelers = Slab<Canceler>()
+
+    var directory: Directory
+    var pools = Pools()
+    var states = SettingsStates()
+    var statements = StatementStore()
+    var hosts = HostCache()
+    var loginQueue = LoginQueue()
+    var lifecycle = Lifecycle()
+    var statistics: Statistics
+
+    /// The time when the current batch of events was fetched.
+    var now: Microseconds
+    var toServer = ForwardBuffer()
+    var toClient = ForwardBuffer()
+    /// What the next connection's id will be.
+    var nextNumber: UInt64 = 1
+    /// The number of connections that count for max_client_conn.
+    var clientCount = 0
+    var nextTick: Microseconds
+    var isAcceptPaused = false
+    var random = SystemRandomNumberGenerator()
+    var log: Logger
+    let source: ConfigurationSource
+    let seedKey: SeedKey
+    var consoleWaits: [ConsoleWait] = []
+
+    /// How often limits that depend on time are looked at, in microseconds: as often as PgBouncer.
+    static let tickPeriod: Microseconds = 333_333
+
+    /// The settings in effect.
+    var settings: Settings { directory.configuration.settings }
+
+    /// Runs until the pooler is to end.
+    mutating func run() throws(SystemError) {
+        let buffer = ReceiveBuffer()
+        while !lifecycle.isFinished {
+            let wait = max(0, nextTick - now) / 1_000 + 1
+            let count = reactorWait(timeout: Int32(truncatingIfNeeded: min(wait, 1_000)))
+            now = martlet_monotonic_microseconds()
+            for index in 0..<count {
+                handle(reactor.event(at: index), buffer)
+            }
+            if now >= nextTick {
+                nextTick = now + Self.tickPeriod
+                tick()
+            }
+        }
+    }
+
+    private func reactorWait(timeout: Int32) -> Int { reactor.wait(timeout: timeout) }
+
+    private mutating func handle(_ event: ReactorEvent, _ buffer: borrowing ReceiveBuffer) {
+        let (slot, generation) = (event.token.slot, event.token.generation)
+        switch event.token.kind {
+        case .client:
+            if event.isWritable, clients.holds(slot, generation: generation) {
+                clientBecameWritable(slot)
+            }
+            if event.isReadable, clients.holds(slot, generation: generation) {
+                switch buffer.receive(from: clients[slot].transport.descriptor) {
+                case .bytes(let count): clientReceived(slot, buffer.bytes(count))
+                case .nothing: break
+                case .end: clientEnded(slot)
+                }
+            }
+        case .server:
+            if event.isWritable, servers.holds(slot, generation: generation) {
+                serverBecameWritable(slot)
+            }
+            if event.isReadable, servers.holds(slot, generation: generation) {
+                switch buffer.receive(from: servers[slot].transport.descriptor) {
+                case .bytes(let count): serverReceived(slot, buffer.bytes(count))
+                case .nothing: break
+                case .end: serverEnded(slot)
+                }
+            }
+        case .canceler:
+            if cancelers.holds(slot, generation: generation) {
+                cancelerProgressed(slot, isReadable: event.isReadable, buffer)
+            }
+        case .listener: accept(from: Int(slot))
+        case .resolver: resolved()
+        case .signal: signaled()
+        case nil: break
+        }
+    }
+
+    /// A number for a new connection.
+    mutating func takeNumber() -> UInt64 {
+        defer { nextNumber += 1 }
+        return nextNumber
+    }
+}

@@ -1,0 +1,95 @@
+// ErrorResponse and NoticeResponse: a list of fields, each a letter and a string, ended by a zero.
+//
+// Source: PostgreSQL documentation, section 55.8 "Error and Notice Message Fields".
+
+/// How bad an error or notice is, as field S (and V) spells it.
+package enum Severity: String, Sendable {
+    case error = "ERROR"
+    case fatal = "FATAL"
+    case notice = "NOTICE"
+}
+
+/// A five-character SQLSTATE.
+package struct SQLState: Equatable, Sendable, ExpressibleByStringLiteral {
+    package let code: ByteString
+
+    package init(stringLiteral value: String) {
+        self.code = ByteString(value)
+    }
+
+    package init(_ code: ByteString) {
+        self.code = code
+    }
+
+    package static let successfulCompletion: SQLState = "00000"
+    package static let protocolViolation: SQLState = "08P01"
+}
+
+/// The fields of an ErrorResponse or NoticeResponse that the pooler reads or writes.
+package struct ErrorResponse: Equatable, Sendable {
+    package var severity: ByteString
+    package var sqlState: SQLState
+    package var message: ByteString
+    package var detail: ByteString?
+
+    package init(
+        _ severity: Severity,
+        _ sqlState: SQLState,
+        _ message: String,
+        detail: String? = nil
+    ) {
+        self.severity = ByteString(severity.rawValue)
+        self.sqlState = sqlState
+        self.message = ByteString(message)
+        self.detail = detail.map { ByteString($0) }
+    }
+
+    /// Decodes a body. Missing fields, which a hostile server may leave out, read as empty.
+    ///
+    /// - Throws: `WireError` when a field is not terminated.
+    package init(decoding body: RawSpan) throws(WireError) {
+        self.init(.error, "XX000", "")
+        severity = ""
+        var reader = ByteReader(body)
+        while reader.remainingByteCount > 0 {
+            let field = try reader.readUInt8()
+            if field == 0 { return }
+            let value = try reader.readCString()
+            switch field {
+            case UInt8(ascii: "V"): severity = value
+            case UInt8(ascii: "S") where severity.isEmpty: severity = value
+            case UInt8(ascii: "C"): sqlState = SQLState(value)
+            case UInt8(ascii: "M"): message = value
+            case UInt8(ascii: "D"): detail = value
+            default: continue
+            }
+        }
+        throw .truncated
+    }
+}
+
+extension ByteWriter {
+    /// Appends an ErrorResponse with the fields S, C, M (and D when there is a detail), as PgBouncer.
+    package mutating func errorResponse(_ response: ErrorResponse) {
+        message(.errorResponse) { $0.fields(of: response) }
+    }
+
+    /// Appends a NoticeResponse.
+    package mutating func noticeResponse(_ response: ErrorResponse) {
+        message(.noticeResponse) { $0.fields(of: response) }
+    }
+
+    private mutating func fields(of response: ErrorResponse) {
+        write(UInt8(ascii: "S"))
+        writeCString(response.severity)
+        write(UInt8(ascii: "C"))
+        writeCString(response.sqlState.code)
+        write(UInt8(ascii: "M"))
+        writeCString(response.message)
+        if let detail = response.detail {
+            write(UInt8(ascii: "D"))
+            writeCString(detail)
+        }
+        write(UInt8(0))
+    }
+}

@@ -1,0 +1,66 @@
+// RowDescription and DataRow in text format, for the results that the pooler itself gives: the
+// console. Results of servers are never decoded.
+//
+// Source: PostgreSQL documentation, section 55.7.
+
+/// The PostgreSQL types of the console's columns.
+package enum ColumnType: Sendable {
+    case text
+    case int4
+    case int8
+    case numeric
+    case bytea
+
+    /// The type's row in pg_type.
+    package var objectID: Int32 {
+        switch self {
+        case .text: 25
+        case .int4: 23
+        case .int8: 20
+        case .numeric: 1_700
+        case .bytea: 17
+        }
+    }
+
+    /// The size as pg_type gives it; -1 means of varying size.
+    package var byteCount: Int16 {
+        switch self {
+        case .text, .numeric, .bytea: -1
+        case .int4: 4
+        case .int8: 8
+        }
+    }
+}
+
+extension ByteWriter {
+    /// Appends a RowDescription of columns that belong to no table, in text format.
+    package mutating func rowDescription(_ columns: [(name: String, type: ColumnType)]) {
+        message(.rowDescription) { body in
+            body.write(Int16(truncatingIfNeeded: columns.count))
+            for column in columns {
+                body.writeCString(column.name)
+                body.write(Int32(0))
+                body.write(Int16(0))
+                body.write(column.type.objectID)
+                body.write(column.type.byteCount)
+                body.write(Int32(-1))
+                body.write(Int16(0))
+            }
+        }
+    }
+
+    /// Appends a DataRow of text values; nil is NULL.
+    package mutating func dataRow(_ values: [ByteString?]) {
+        message(.dataRow) { body in
+            body.write(Int16(truncatingIfNeeded: values.count))
+            for value in values {
+                guard let value else {
+                    body.write(Int32(-1))
+                    continue
+                }
+                body.write(Int32(truncatingIfNeeded: value.count))
+                body.write(value.bytes)
+            }
+        }
+    }
+}

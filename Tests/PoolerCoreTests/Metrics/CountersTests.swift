@@ -1,0 +1,38 @@
+import PoolerCore
+import Testing
+
+@Suite struct CountersTests {
+    /// Counters that differ in every field, so that a mixed-up field shows.
+    static func counters(_ first: UInt64) -> PoolCounters {
+        var counters = PoolCounters()
+        for (index, metric) in metricTable.enumerated() {
+            counters[keyPath: metric.counter] = first + UInt64(index)
+        }
+        return counters
+    }
+
+    @Test func everyCounterHasOneRow() {
+        #expect(MemoryLayout<PoolCounters>.size == metricTable.count * MemoryLayout<UInt64>.size)
+        #expect(Set(metricTable.map(\.totalsColumn)).count == metricTable.count)
+        var counters = Self.counters(1)
+        for metric in metricTable { counters[keyPath: metric.counter] = 0 }
+        #expect(counters == PoolCounters())
+    }
+
+    @Test func additionAndSubtractionAreInverse() {
+        var sum = Self.counters(100)
+        sum += Self.counters(7)
+        #expect(sum - Self.counters(7) == Self.counters(100))
+    }
+
+    @Test func aShrinkingTotalGivesZero() {
+        #expect(Self.counters(1) - Self.counters(2) == PoolCounters())
+    }
+
+    @Test func additionWraps() {
+        var counters = PoolCounters()
+        counters.queries = .max
+        counters += counters
+        #expect(counters.queries == UInt64.max - 1)
+    }
+}
