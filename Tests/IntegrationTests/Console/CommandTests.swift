@@ -78,15 +78,18 @@ import Testing
         }
     }
 
-    @Test func theExtendedProtocolIsRefused() throws {
+    /// Drivers and exporters that always use the extended protocol work on the console too, unlike
+    /// with PgBouncer, and so do comments and several commands in one message.
+    @Test func whatPgBouncersConsoleRefuses() throws {
         try withPooler { pooler in
-            let console = try pooler.rawLogin(user: "admin", database: "pgbouncer")
-            try console.send(Frontend.parse("", "SHOW STATE"))
-            let error = try console.receive(until: "E").error
-            #expect(error?.sqlstate == "08P01")
-            #expect(error?.message == "extended query protocol not supported by admin console")
-            console.close()
-            try #expect(pooler.show("STATE").count == 3)
+            let console = try pooler.console()
+            try #expect(console.execute("SHOW STATE", []).rows.count == 3)
+            try #expect(console.prepare("s", "SHOW VERSION").error == nil)
+            try #expect(console.executePrepared("s").rows.count == 1)
+            try #expect(console.execute("SHOW NOTHING", []).sqlstate == "08P01")
+            let results = try console.executeAll("SHOW VERSION; /* and */ SHOW STATE -- now")
+            #expect(results.map(\.rows.count) == [1, 3])
+            try #expect(console.execute("").status == PGRES_EMPTY_QUERY)
         }
     }
 

@@ -68,10 +68,6 @@ import Testing
             let cases: [([(String, String)], String)] = [
                 ([("database", "app")], "no username supplied"),
                 ([("user", ""), ("database", "app")], "no username supplied"),
-                (
-                    Self.known + [("no_such_parameter", "1")],
-                    "unsupported startup parameter: no_such_parameter"
-                ),
                 ([("user", "app"), ("database", "nowhere")], "no such database: nowhere"),
             ]
             for (parameters, message) in cases {
@@ -82,6 +78,27 @@ import Testing
                 #expect(error?.sqlstate == "08P01")
                 #expect(error?.message == message)
             }
+        }
+    }
+
+    /// What drivers send unasked is accepted; what PostgreSQL does not know ends in its words.
+    @Test func parametersOfDrivers() throws {
+        try withPooler { pooler in
+            let client = try pooler.rawConnect()
+            let parameters = [
+                ("extra_float_digits", "3"), ("options", "-c TimeZone=Asia/Tokyo"),
+                ("client_encoding", "'UTF-8'"),
+            ]
+            try client.send(Frontend.startup(Self.known + parameters))
+            try client.finishLogin()
+            try client.send(Frontend.query("show timezone"))
+            try #expect(client.receiveUntilReady().rows == [["Asia/Tokyo"]])
+
+            let unknown = try pooler.rawConnect()
+            try unknown.send(Frontend.startup(Self.known + [("no_such_parameter", "1")]))
+            try? unknown.send(Frontend.query("select 1"))
+            try #expect(unknown.receiveUntilClosed().error?.severity == "FATAL")
+            try #expect(pooler.connect().value("select 1") == "1")
         }
     }
 
