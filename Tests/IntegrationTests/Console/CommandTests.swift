@@ -22,6 +22,18 @@ import Testing
         }
     }
 
+    /// The operator on the pooler's own machine, under its own user, needs no password.
+    @Test func theOwnUserOverTheUnixSocket() throws {
+        try withPooler(["auth_type": "scram-sha-256"]) { pooler in
+            let parameters = ["host": pooler.directory, "password": "none"]
+            let console = try pooler.connect(user: "pgbouncer", database: "pgbouncer", parameters)
+            try #expect(console.execute("PAUSE").tag == "PAUSE")
+            try #expect(console.execute("RESUME").tag == "RESUME")
+            let failure = try pooler.loginFailure(user: "pgbouncer", database: "pgbouncer")
+            #expect(failure?.contains("08P01") == true)
+        }
+    }
+
     @Test func theConsoleIsAlsoCalledMartlet() throws {
         try withPooler { pooler in
             let console = try pooler.connect(user: "admin", database: "martlet")

@@ -149,6 +149,28 @@ import Testing
         }
     }
 
+    /// A report that no statement of the client caused (here: the operator's) reaches the client
+    /// in whose transaction it comes, and nobody is disturbed.
+    @Test func aReportOutOfTheBlue() throws {
+        let server = try PostgresServer()
+        defer { server.stop() }
+        try withPooler(["default_pool_size": "1"], server: server) { pooler in
+            let client = try pooler.connect()
+            try client.query("begin")
+            try server.query("alter system set intervalstyle = 'iso_8601'")
+            try server.query("select pg_reload_conf()")
+            try eventually("the report comes with a query") {
+                try client.query("select 1")
+                return client.parameter("IntervalStyle") == "iso_8601"
+            }
+            try client.query("commit")
+            try #expect(pooler.connect().value("select 1") == "1")
+            try server.query("alter system reset intervalstyle")
+            try server.query("select pg_reload_conf()")
+            try #expect(client.value("select 1") == "1")
+        }
+    }
+
     @Test func anImpossibleStartupValueIsRefused() throws {
         try withPooler { pooler in
             let witness = try pooler.connect()
