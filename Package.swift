@@ -87,5 +87,19 @@ let package = Package(
             dependencies: ["Digests", "PoolerCore", "PostgresWire"],
             swiftSettings: strictTests
         ),
+
+        // PostgreSQL's own client library: the tests talk to the pooler as applications do.
+        .systemLibrary(
+            name: "CLibpq",
+            path: "Tests/CLibpq",
+            pkgConfig: "libpq",
+            providers: [.apt(["libpq-dev"])]
+        ),
+        // A real PostgreSQL and a real pooler process (see Support/Pooler.swift).
+        .testTarget(
+            name: "IntegrationTests",
+            dependencies: ["CLibpq"],
+            swiftSettings: strictTests
+        ),
     ]
 )
