@@ -27,7 +27,7 @@ import Testing
     func help(option: String) throws {
         let outcome = try Self.start(option)
         #expect(outcome.succeeded)
-        for word in ["--version", "--quiet", "--verbose", "--daemon", "--user"] {
+        for word in ["--version", "--quiet", "--verbose", "postgres://"] {
             #expect(outcome.output.contains(word))
         }
     }
