@@ -60,8 +60,10 @@ let package = Package(
             name: "PoolerIO",
             dependencies: [
                 "CLinux",
+                "Digests",
                 "PoolerCore",
                 "PostgresWire",
+                .product(name: "DequeModule", package: "swift-collections"),
                 .product(name: "Logging", package: "swift-log"),
             ],
             swiftSettings: strict
@@ -69,8 +71,10 @@ let package = Package(
         .executableTarget(
             name: "martlet",
             dependencies: [
+                "CLinux",
                 "PoolerCore",
                 "PoolerIO",
+                "PostgresWire",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             swiftSettings: strict
