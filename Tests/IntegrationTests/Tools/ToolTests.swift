@@ -90,8 +90,8 @@ import Testing
 
     /// The books balance after thousands of transactions of sixteen clients on four servers.
     ///
-    /// One thread per client: pgbench prepares synchronously, and a thread that waits for a server
-    /// to prepare for one client holds the open transactions of its others.
+    /// pgbench prepares synchronously: a thread that waits for a server to prepare for one client
+    /// holds the open transactions of its others. A known statement is prepared without waiting.
     @Test(arguments: ["simple", "extended", "prepared"])
     func pgbench(mode: String) throws {
         try withPooler(["default_pool_size": "4"]) { pooler in
@@ -99,7 +99,7 @@ import Testing
             let prepared = try run(["pgbench", "-i", "-q"], environment: environment)
             #expect(prepared.succeeded, "\(prepared.errors)")
             let outcome = try run(
-                ["pgbench", "-n", "-c", "16", "-j", "16", "-T", "3", "-M", mode],
+                ["pgbench", "-n", "-c", "16", "-j", "2", "-T", "3", "-M", mode],
                 environment: environment
             )
             #expect(outcome.succeeded, "\(outcome.errors)")
