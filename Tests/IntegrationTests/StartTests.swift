@@ -103,6 +103,7 @@ import Testing
 
     /// `martlet postgres://…` pools that one database on port 6543.
     @Test(
+        .serialized,
         .enabled(if: Ports.isFree(6543), "port 6543 belongs to somebody else"),
         arguments: [true, false]
     )
