@@ -36,7 +36,7 @@ public enum ClientStep: Equatable, Sendable {
 /// The state of the byte stream of a client after its login.
 public struct ClientMachine {
     /// How much of the message in passage is still to come.
-    private var bodyRemaining = 0
+    private var bodyRemaining: UInt32 = 0
     private var disposition = Disposition.forward
 
     public init() {}
@@ -52,8 +52,8 @@ public struct ClientMachine {
     ///   - limit: the largest length field to accept.
     public mutating func next(_ bytes: RawSpan, at offset: Int, limit: Int) -> ClientStep {
         if bodyRemaining > 0 {
-            let count = min(bodyRemaining, bytes.byteCount - offset)
-            bodyRemaining -= count
+            let count = min(Int(bodyRemaining), bytes.byteCount - offset)
+            bodyRemaining -= UInt32(count)
             return .body(end: offset + count, disposition)
         }
         let peeked: MessageHeader?
@@ -90,7 +90,8 @@ public struct ClientMachine {
     ) -> Int {
         let end = offset + header.messageByteCount
         guard end > bytes.byteCount else { return end }
-        bodyRemaining = end - bytes.byteCount
+        // Below 2^32, because the length field has 32 bits.
+        bodyRemaining = UInt32(truncatingIfNeeded: end - bytes.byteCount)
         self.disposition = disposition
         return bytes.byteCount
     }

@@ -152,7 +152,7 @@ extension Worker {
     ) -> Int? {
         let server = clients[slot].server
         clients[slot].hasOwnAnswers = false
-        startClock(slot)
+        startClock(server)
         switch request {
         case .query: servers[server].machine.expect(Expectation(.query, .client))
         case .sync: servers[server].machine.expect(Expectation(.sync, .client))
@@ -180,10 +180,10 @@ extension Worker {
         return end
     }
 
-    private mutating func startClock(_ slot: UInt32) {
-        guard clients[slot].queryStart == 0 else { return }
-        clients[slot].queryStart = now
-        if clients[slot].transactionStart == 0 { clients[slot].transactionStart = now }
+    private mutating func startClock(_ server: UInt32) {
+        guard servers[server].queryStart == 0 else { return }
+        servers[server].queryStart = now
+        if servers[server].transactionStart == 0 { servers[server].transactionStart = now }
     }
 
     // MARK: Answers without a server
@@ -207,22 +207,21 @@ extension Worker {
         switch request {
         case .named(.parse):
             guard let nameEnd = bytes.extracting(0..<end).indexOfZero(from: bodyStart),
-                clients[slot].statements?.entry(named: bytes.extracting(bodyStart..<nameEnd)) == nil
+                entry(named: bytes.extracting(bodyStart..<nameEnd), of: slot) == nil
             else { return nil }
             let body = ByteString(copying: bytes.extracting(nameEnd + 1..<end))
             guard let serial = statements.serial(ofBody: body),
                 pools[pool].acceptedStatements.contains(serial)
             else { return nil }
             let name = ByteString(copying: bytes.extracting(bodyStart..<nameEnd))
-            _ = clients[slot].insertStatement(name, statements.retain(body: body))
+            _ = insertStatement(name, statements.retain(body: body), of: slot)
             pools[pool].counters.clientParses &+= 1
             toClient.insertEmptyMessage(.parseComplete, among: bytes)
         case .named(.close):
             guard let name = Self.describedName(header, at: offset, of: bytes),
-                let entry = clients[slot].statements?.entry(named: name),
-                let statement = clients[slot].statements?.remove(entry)
+                let entry = entry(named: name, of: slot)
             else { return nil }
-            statements.release(statement)
+            statements.release(statementNames[clients[slot].names].remove(entry))
             toClient.insertEmptyMessage(.closeComplete, among: bytes)
         case .sync where clients[slot].hasOwnAnswers && header.bodyByteCount == 0:
             clients[slot].hasOwnAnswers = false
@@ -277,13 +276,12 @@ extension Worker {
         }
         let name = bytes.extracting(bodyStart..<nameEnd)
         pools[servers[server].pool].counters.clientParses &+= 1
-        if clients[slot].statements?.entry(named: name) != nil {
+        if entry(named: name, of: slot) != nil {
             return sendDuplicateParse(header, name, at: offset, of: bytes, from: slot)
         }
         let body = ByteString(copying: bytes.extracting(nameEnd + 1..<end))
         let statement = statements.retain(body: body)
-        let entry =
-            clients[slot].insertStatement(ByteString(copying: name), statement)
+        let entry = insertStatement(ByteString(copying: name), statement, of: slot)
         if servers[server].machine.transactionStatus != .inFailedTransaction,
             servers[server].statements.use(statement)
         {
@@ -388,11 +386,11 @@ extension Worker {
         guard let name = Self.describedName(header, at: offset, of: bytes) else {
             return incomplete(.close, header, at: offset, of: bytes, from: slot)
         }
-        guard let entry = clients[slot].statements?.entry(named: name) else {
+        guard let entry = entry(named: name, of: slot) else {
             servers[server].machine.expect(Expectation(.close, .client))
             return passOn(header, at: offset, of: bytes, from: slot)
         }
-        clients[slot].statements?.unlist(entry)
+        statementNames[clients[slot].names].unlist(entry)
         servers[server].machine.expect(Expectation(.close, .synthetic, statement: entry))
         return offset + header.messageByteCount
     }
@@ -426,6 +424,25 @@ extension Worker {
         return passOn(header, at: offset, of: bytes, from: slot)
     }
 
+    /// What a client means by the name of a prepared statement.
+    private func entry(named name: RawSpan, of slot: UInt32) -> UInt32? {
+        let names = clients[slot].names
+        return names == noSlot ? nil : statementNames[names].entry(named: name)
+    }
+
+    /// Gives a statement a name of a client's.
+    private mutating func insertStatement(
+        _ name: ByteString,
+        _ statement: UInt32,
+        of slot: UInt32
+    ) -> UInt32 {
+        if clients[slot].names == noSlot {
+            clients[slot].names = statementNames.nextIdentity.slot
+            statementNames.insert(ClientStatements())
+        }
+        return statementNames[clients[slot].names].insert(name: name, slot: statement)
+    }
+
     /// Sees to it that the server has the statement that the client means by `name`.
     ///
     /// - Returns: the number in its name there; nil when the client has no such statement.
@@ -435,9 +452,8 @@ extension Worker {
         on server: UInt32,
         among bytes: RawSpan
     ) -> UInt64? {
-        guard let entry = clients[slot].statements?.entry(named: name),
-            let statement = clients[slot].statements?.slot(of: entry)
-        else { return nil }
+        guard let entry = entry(named: name, of: slot) else { return nil }
+        let statement = statementNames[clients[slot].names].slot(of: entry)
         let serial = statements.serial(of: statement)
         if servers[server].statements.use(statement) { return serial }
         makeRoom(on: server, among: bytes)
@@ -467,16 +483,6 @@ extension Worker {
             .close, bodyByteCount: 1 + StatementName.byteCount(serial: serial), among: bytes)
         toServer.insert(CollectionOfOne(UInt8(ascii: "S")), among: bytes)
         toServer.insertServerName(serial: serial, among: bytes)
-    }
-}
-
-extension Client {
-    /// Gives a statement a name of the client's.
-    mutating func insertStatement(_ name: ByteString, _ statement: UInt32) -> UInt32 {
-        var names = exchange(&statements, with: nil) ?? ClientStatements()
-        let entry = names.insert(name: name, slot: statement)
-        statements = names
-        return entry
     }
 }
 

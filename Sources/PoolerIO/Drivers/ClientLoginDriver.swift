@@ -93,7 +93,7 @@ extension Worker {
         }
         clients[slot].database = request.database
         clients[slot].user = request.user
-        clients[slot].login = ClientLogin(request: request)
+        clients[slot].attachment = .login(ClientLogin(request: request))
         clients[slot].transport.send(unsafe request.negotiation.span.bytes, reactor)
         let isConsole = Configuration.consoleNames.contains(request.database)
         if lifecycle.isShuttingDown && !isConsole { return closeClient(slot, .poolerShuttingDown) }
@@ -208,6 +208,9 @@ extension Worker {
         if let refusal = refusal(slot, pool) { return refuse(slot, refusal) }
         learn(credentials, of: slot, for: pool, database)
         clients[slot].pool = pool
+        // The client's names shall not be copies of their own.
+        clients[slot].database = pools[pool].key.database
+        if clients[slot].user == pools[pool].key.user { clients[slot].user = pools[pool].key.user }
         clients[slot].phase = .awaitingWelcome
         pools[pool].clientCount += 1
         pools.countClient(1, database: name, user: clients[slot].user)
@@ -339,7 +342,7 @@ extension Worker {
         guard let pool = clients[slot].pool else { return }
         rememberConfirmed(slot, pool)
         clients[slot].phase = .ready
-        clients[slot].login = nil
+        clients[slot].attachment = .none
         clients[slot].cancelSecret = Int32.random(in: .min ... .max, using: &random)
         pools[pool].counters.clientLogins &+= 1
         var writer = ByteWriter()

@@ -40,11 +40,16 @@ extension Worker {
         }
         states.release(clients[slot].settings)
         clients[slot].settings = .empty
-        if let names = exchange(&clients[slot].statements, with: nil) {
-            for statement in names.allSlots { statements.release(statement) }
-        }
-        clients[slot].login = nil
-        clients[slot].console = nil
+        forgetStatements(of: slot)
+        clients[slot].attachment = .none
+    }
+
+    /// Forgets all prepared statements of a client.
+    mutating func forgetStatements(of slot: UInt32) {
+        let names = exchange(&clients[slot].names, with: noSlot)
+        guard names != noSlot else { return }
+        for statement in statementNames[names].allSlots { statements.release(statement) }
+        statementNames.remove(names)
     }
 
     /// Forgets a client and closes its socket.

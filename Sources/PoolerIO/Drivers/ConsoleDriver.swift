@@ -53,8 +53,7 @@ extension Worker {
         guard let role = access.role(user: clients[slot].user, isOwner: isOwner(slot)) else {
             return closeClient(slot, .clientRefused(ConsoleAnswer.notAllowed))
         }
-        clients[slot].login = nil
-        clients[slot].console = ConsoleConnection(role: role)
+        clients[slot].attachment = .console(ConsoleConnection(role: role))
         clients[slot].phase = .console
         clients[slot].cancelSecret = Int32.random(in: .min ... .max, using: &random)
         var writer = ByteWriter()

@@ -25,6 +25,15 @@ extension Worker {
     }
 
     private mutating func closeOverdueLogins() {
+        var queue = exchange(&loginQueue, with: LoginQueue())
+        queue.prune { client in
+            guard clients.holds(client.index, generation: client.generation) else { return true }
+            switch clients[client.index].phase {
+            case .startup, .authenticating, .awaitingWelcome: return false
+            case .ready, .console, .draining: return true
+            }
+        }
+        loginQueue = queue
         while let client = loginQueue.takeOverdueLogin(now: now) {
             guard clients.holds(client.index, generation: client.generation) else { continue }
             switch clients[client.index].phase {
@@ -105,8 +114,8 @@ extension Worker {
         let client = servers[slot].client
         guard client != noSlot else { return }
         let limits = pools[servers[slot].pool].settings
-        let queryStart = clients[client].queryStart
-        let transactionStart = clients[client].transactionStart
+        let queryStart = servers[slot].queryStart
+        let transactionStart = servers[slot].transactionStart
         if limits.queryTimeout > 0, queryStart > 0, now - queryStart >= limits.queryTimeout {
             return closeClient(client, .queryTimeout)
         }

@@ -23,7 +23,6 @@ extension Worker {
         case .wait(let ticket):
             clients[slot].isWaiting = true
             clients[slot].ticket = ticket
-            clients[slot].waitStart = now
             clients[slot].wasNotified = false
             openServersIfWanted(pool)
             return false
@@ -123,8 +122,8 @@ extension Worker {
         clients[slot].server = noSlot
         clients[slot].isPreparing = false
         clients[slot].requestTime = now
-        clients[slot].queryStart = 0
-        clients[slot].transactionStart = 0
+        servers[server].queryStart = 0
+        servers[server].transactionStart = 0
     }
 
     /// The client of a server goes away for good.
@@ -204,8 +203,7 @@ extension Worker {
         guard clients[slot].isWaiting, let pool = clients[slot].pool else { return }
         clients[slot].isWaiting = false
         pools[pool].waitEnded()
-        pools[pool].counters.waitMicroseconds &+= UInt64(max(0, now - clients[slot].waitStart))
-        clients[slot].waitStart = 0
+        pools[pool].counters.waitMicroseconds &+= UInt64(max(0, now - clients[slot].requestTime))
     }
 
     /// Puts a client whose server died before it was used back to the head of the queue.
@@ -215,7 +213,7 @@ extension Worker {
         guard let pool = clients[slot].pool else { return }
         clients[slot].ticket &+= 1
         clients[slot].isWaiting = true
-        clients[slot].waitStart = now
+        clients[slot].requestTime = now
         clients[slot].wasNotified = false
         pools[pool].putBack(
             Waiter(client: clients[slot].id, ticket: clients[slot].ticket, since: now))

@@ -41,7 +41,7 @@ extension Worker {
         let id = ClientID(index: slot, generation: generation)
         clients.insert(
             Client(
-                transport: Transport(descriptor: descriptor, token: token), id: id,
+                transport: Transport(descriptor: descriptor, token: token),
                 number: takeNumber(), address: peer, now: now))
         clientCount += 1
         if settings.clientLoginTimeout > 0 {

@@ -125,15 +125,14 @@ extension Worker {
         servers[slot].lastAnswerTime = now
         pools[pool].counters.queries &+= 1
         guard servers[slot].hasClient else { return }
-        let client = servers[slot].client
-        let queryTime = now - clients[client].queryStart
+        let queryTime = now - servers[slot].queryStart
         pools[pool].counters.queryMicroseconds &+= UInt64(max(0, queryTime))
-        clients[client].queryStart = servers[slot].machine.isSettled ? 0 : now
+        servers[slot].queryStart = servers[slot].machine.isSettled ? 0 : now
         guard case .idle = status else { return }
         pools[pool].counters.transactions &+= 1
-        let transactionTime = now - clients[client].transactionStart
+        let transactionTime = now - servers[slot].transactionStart
         pools[pool].counters.transactionMicroseconds &+= UInt64(max(0, transactionTime))
-        clients[client].transactionStart = servers[slot].machine.isSettled ? 0 : now
+        servers[slot].transactionStart = servers[slot].machine.isSettled ? 0 : now
     }
 
     /// The server reports a setting: its state changes, and with it that of its client.
@@ -166,24 +165,28 @@ extension Worker {
         }
         if expectation.route == .pooler {
             statements.release(expectation.statement)
-        } else if servers[slot].hasClient,
-            let statement = clients[servers[slot].client].statements?.remove(expectation.statement)
-        {
-            statements.release(statement)
+        } else if let names = clientNames(slot) {
+            statements.release(statementNames[names].remove(expectation.statement))
         }
     }
 
     private mutating func statementAccepted(_ expectation: Expectation, by slot: UInt32) {
-        let statement: UInt32?
+        var statement = expectation.statement
         switch expectation.route {
-        case .pooler: statement = expectation.statement
-        case .client where servers[slot].hasClient:
-            statement = clients[servers[slot].client].statements?.slot(of: expectation.statement)
-        case .client, .synthetic: statement = nil
+        case .pooler: break
+        case .synthetic: return
+        case .client:
+            guard let names = clientNames(slot) else { return }
+            statement = statementNames[names].slot(of: statement)
         }
-        if let statement {
-            pools[servers[slot].pool].accepted(statement: statements.serial(of: statement))
-        }
+        pools[servers[slot].pool].accepted(statement: statements.serial(of: statement))
+    }
+
+    /// Where the names of the prepared statements of a server's client are.
+    private func clientNames(_ slot: UInt32) -> UInt32? {
+        guard servers[slot].hasClient else { return nil }
+        let names = clients[servers[slot].client].names
+        return names == noSlot ? nil : names
     }
 
     /// Takes back what requests did that the server will never execute, the newest first.
@@ -193,17 +196,15 @@ extension Worker {
             case (.parse, .pooler):
                 forgetStatement(expectation.statement, on: slot)
             case (.parse, let route):
-                guard servers[slot].hasClient,
-                    let statement = clients[servers[slot].client].statements?
-                        .remove(expectation.statement)
-                else { continue }
+                guard let names = clientNames(slot) else { continue }
+                let statement = statementNames[names].remove(expectation.statement)
                 if route == .client { forgetStatement(statement, on: slot) }
                 statements.release(statement)
             case (.close, .pooler):
                 servers[slot].statements.insert(expectation.statement)
             case (.close, _):
-                if servers[slot].hasClient {
-                    clients[servers[slot].client].statements?.list(expectation.statement)
+                if let names = clientNames(slot) {
+                    statementNames[names].list(expectation.statement)
                 }
             case (.query, _), (.sync, _), (.bind, _), (.describe, _), (.execute, _), (.copyEnd, _):
                 continue
@@ -226,9 +227,7 @@ extension Worker {
         }
         for statement in servers[slot].statements.removeAll() { statements.release(statement) }
         guard servers[slot].hasClient, servers[slot].task == .none else { return }
-        let client = servers[slot].client
-        guard var names = exchange(&clients[client].statements, with: nil) else { return }
-        for statement in names.removeAll() { statements.release(statement) }
+        forgetStatements(of: servers[slot].client)
     }
 
     // MARK: The pooler's own queries

@@ -55,7 +55,7 @@ extension Worker {
         row.connectTime = timestamp(clients[slot].connectTime)
         row.requestTime = timestamp(clients[slot].requestTime)
         if clients[slot].isWaiting {
-            row.waitMicroseconds = UInt64(max(0, now - clients[slot].waitStart))
+            row.waitMicroseconds = UInt64(max(0, now - clients[slot].requestTime))
         }
         row.pointer = clients[slot].number
         if clients[slot].hasServer {
@@ -64,7 +64,9 @@ extension Worker {
         }
         row.applicationName =
             states.value(of: "application_name", in: clients[slot].settings) ?? ""
-        row.preparedStatementCount = clients[slot].statements?.count ?? 0
+        if clients[slot].names != noSlot {
+            row.preparedStatementCount = statementNames[clients[slot].names].count
+        }
         row.id = Int(clients[slot].number)
         row.buffers.packetAvailable = clients[slot].held.count
         row.buffers.sendAvailable = clients[slot].transport.unsentByteCount

@@ -5,23 +5,37 @@ internal import PostgresWire
 
 /// The address of one end of a socket.
 struct SocketAddress: Equatable, Sendable {
-    private enum Kind: Equatable, Sendable {
-        case ipv4(UInt32)
-        case ipv6(high: UInt64, low: UInt64, scope: UInt32)
+    private enum Kind: UInt8 {
+        case ipv4
+        case ipv6
         case unix
     }
 
-    private let kind: Kind
+    /// The address in network order read as numbers; an IPv4 address is in `low`.
+    private let high: UInt64
+    private let low: UInt64
     /// The TCP port; for Unix sockets the peer's process id.
-    private(set) var port: Int32
+    let port: Int32
+    /// The interface of a link-local IPv6 address.
+    private let scope: UInt16
+    private let kind: Kind
 
     /// A Unix socket, with the process at its other end.
     static func unix(process: Int32) -> SocketAddress {
         SocketAddress(kind: .unix, port: process)
     }
 
-    private init(kind: Kind, port: Int32) {
+    private init(
+        kind: Kind,
+        high: UInt64 = 0,
+        low: UInt64 = 0,
+        scope: UInt32 = 0,
+        port: Int32
+    ) {
         self.kind = kind
+        self.high = high
+        self.low = low
+        self.scope = UInt16(truncatingIfNeeded: scope)
         self.port = port
     }
 
@@ -30,21 +44,20 @@ struct SocketAddress: Equatable, Sendable {
         switch Int32(storage.ss_family) {
         case AF_INET:
             let address = unsafe withUnsafeBytes(of: storage) { unsafe $0.load(as: sockaddr_in.self) }
-            kind = .ipv4(UInt32(bigEndian: address.sin_addr.s_addr))
-            port = Int32(UInt16(bigEndian: address.sin_port))
+            self.init(
+                kind: .ipv4, low: UInt64(UInt32(bigEndian: address.sin_addr.s_addr)),
+                port: Int32(UInt16(bigEndian: address.sin_port)))
         case AF_INET6:
             let address = unsafe withUnsafeBytes(of: storage) { unsafe $0.load(as: sockaddr_in6.self) }
             let halves = unsafe withUnsafeBytes(of: address.sin6_addr) {
                 unsafe ($0.loadUnaligned(as: UInt64.self),
                     $0.loadUnaligned(fromByteOffset: 8, as: UInt64.self))
             }
-            kind = .ipv6(
-                high: UInt64(bigEndian: halves.0), low: UInt64(bigEndian: halves.1),
-                scope: address.sin6_scope_id)
-            port = Int32(UInt16(bigEndian: address.sin6_port))
+            self.init(
+                kind: .ipv6, high: UInt64(bigEndian: halves.0), low: UInt64(bigEndian: halves.1),
+                scope: address.sin6_scope_id, port: Int32(UInt16(bigEndian: address.sin6_port)))
         default:
-            kind = .unix
-            port = 0
+            self.init(kind: .unix, port: 0)
         }
     }
 
@@ -53,25 +66,29 @@ struct SocketAddress: Equatable, Sendable {
         var ipv4 = in_addr()
         var ipv6 = in6_addr()
         if unsafe inet_pton(AF_INET, text, &ipv4) == 1 {
-            kind = .ipv4(UInt32(bigEndian: ipv4.s_addr))
+            self.init(
+                kind: .ipv4, low: UInt64(UInt32(bigEndian: ipv4.s_addr)),
+                port: Int32(truncatingIfNeeded: port))
         } else if unsafe inet_pton(AF_INET6, text, &ipv6) == 1 {
             let halves = unsafe withUnsafeBytes(of: ipv6) {
                 unsafe ($0.loadUnaligned(as: UInt64.self),
                     $0.loadUnaligned(fromByteOffset: 8, as: UInt64.self))
             }
-            kind = .ipv6(
-                high: UInt64(bigEndian: halves.0), low: UInt64(bigEndian: halves.1), scope: 0)
+            self.init(
+                kind: .ipv6, high: UInt64(bigEndian: halves.0), low: UInt64(bigEndian: halves.1),
+                port: Int32(truncatingIfNeeded: port))
         } else {
             return nil
         }
-        self.port = Int32(truncatingIfNeeded: port)
     }
 
     var isUnix: Bool { kind == .unix }
 
     /// The same address with another port.
     func with(port: Int) -> SocketAddress {
-        SocketAddress(kind: kind, port: Int32(truncatingIfNeeded: port))
+        SocketAddress(
+            kind: kind, high: high, low: low, scope: UInt32(scope),
+            port: Int32(truncatingIfNeeded: port))
     }
 
     /// The address family for socket(2).
@@ -88,20 +105,20 @@ struct SocketAddress: Equatable, Sendable {
         var storage = sockaddr_storage()
         let networkPort = UInt16(truncatingIfNeeded: port).bigEndian
         switch kind {
-        case .ipv4(let address):
+        case .ipv4:
             var inet = sockaddr_in()
             inet.sin_family = sa_family_t(AF_INET)
             inet.sin_port = networkPort
-            inet.sin_addr.s_addr = address.bigEndian
+            inet.sin_addr.s_addr = UInt32(truncatingIfNeeded: low).bigEndian
             unsafe withUnsafeMutableBytes(of: &storage) {
                 unsafe $0.storeBytes(of: inet, as: sockaddr_in.self)
             }
             return (storage, socklen_t(MemoryLayout<sockaddr_in>.size))
-        case .ipv6(let high, let low, let scope):
+        case .ipv6:
             var inet = sockaddr_in6()
             inet.sin6_family = sa_family_t(AF_INET6)
             inet.sin6_port = networkPort
-            inet.sin6_scope_id = scope
+            inet.sin6_scope_id = UInt32(scope)
             unsafe withUnsafeMutableBytes(of: &inet.sin6_addr) {
                 unsafe $0.storeBytes(of: high.bigEndian, as: UInt64.self)
                 unsafe $0.storeBytes(of: low.bigEndian, toByteOffset: 8, as: UInt64.self)

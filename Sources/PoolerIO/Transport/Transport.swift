@@ -6,13 +6,18 @@ internal import PostgresWire
 
 /// One end of a connection.
 struct Transport: ~Copyable {
+    let token: Token
     let descriptor: Int32
-    private let token: Token
-    private var unsent: [UInt8] = []
-    private var unsentStart = 0
     private var reads = true
     /// Whether the peer can no longer be reached: what is sent goes nowhere.
     private(set) var isBroken = false
+    /// What the kernel has not taken yet; nil when there is none, as nearly always.
+    private var unsent: Unsent?
+
+    private final class Unsent {
+        var bytes: [UInt8] = []
+        var start = 0
+    }
 
     /// Takes over a socket that `reactor` watches for reading under `token`.
     init(descriptor: Int32, token: Token) {
@@ -32,33 +37,35 @@ struct Transport: ~Copyable {
     }
 
     /// Whether everything given to `send` has gone to the kernel.
-    var isDrained: Bool { unsent.isEmpty }
+    var isDrained: Bool { unsent == nil }
 
     /// How many bytes wait for the peer to read.
-    var unsentByteCount: Int { unsent.count - unsentStart }
+    var unsentByteCount: Int { unsent.map { $0.bytes.count - $0.start } ?? 0 }
 
     /// Sends bytes, or keeps what the kernel does not take.
     mutating func send(_ bytes: RawSpan, _ reactor: borrowing Reactor) {
         guard !bytes.isEmpty, !isBroken else { return }
         var sent = 0
-        if unsent.isEmpty {
+        if unsent == nil {
             sent = transmit(bytes)
             if sent == bytes.byteCount || isBroken { return }
+            unsent = Unsent()
             reactor.update(descriptor, token, reads: reads, writes: true)
         }
         unsafe bytes.extracting(sent..<bytes.byteCount).withUnsafeBytes { rest in
-            unsafe unsent.append(contentsOf: rest)
+            unsafe unsent?.bytes.append(contentsOf: rest)
         }
     }
 
     /// Sends what was kept, now that the socket is writable.
     mutating func flush(_ reactor: borrowing Reactor) {
-        guard !unsent.isEmpty else { return }
-        let rest = ArraySlice(unsent[unsentStart...])
-        unsentStart += unsafe rest.withUnsafeBytes { unsafe transmit(RawSpan(_unsafeBytes: $0)) }
-        if unsentStart == unsent.count || isBroken {
-            unsent = []
-            unsentStart = 0
+        guard let unsent else { return }
+        let start = unsent.start
+        unsent.start += unsafe unsent.bytes.withUnsafeBytes { bytes in
+            unsafe transmit(RawSpan(_unsafeBytes: UnsafeRawBufferPointer(rebasing: bytes[start...])))
+        }
+        if unsent.start == unsent.bytes.count || isBroken {
+            self.unsent = nil
             reactor.update(descriptor, token, reads: reads, writes: false)
         }
     }
@@ -67,7 +74,7 @@ struct Transport: ~Copyable {
     mutating func setReading(_ reads: Bool, _ reactor: borrowing Reactor) {
         guard reads != self.reads else { return }
         self.reads = reads
-        reactor.update(descriptor, token, reads: reads, writes: !unsent.isEmpty)
+        reactor.update(descriptor, token, reads: reads, writes: unsent != nil)
     }
 
     /// Tells the peer that nothing more will come.

@@ -4,7 +4,9 @@
 internal import PoolerCore
 internal import PostgresWire
 
-/// A client connection.
+/// A client connection. There are many of them, so that every field counts: what only some clients
+/// have is behind one pointer or in a slab of its own, and what a client has only together with a
+/// server is kept with the server.
 struct Client: ~Copyable {
     /// What the next bytes are.
     enum Phase: UInt8 {
@@ -22,36 +24,43 @@ struct Client: ~Copyable {
         case draining
     }
 
+    /// What only some clients have.
+    enum Attachment {
+        case none
+        case login(ClientLogin)
+        case console(ConsoleConnection)
+    }
+
     var transport: Transport
-    let id: ClientID
     /// The id column of SHOW CLIENTS: one count for clients and servers.
     let number: UInt64
     let address: SocketAddress
-    var phase = Phase.startup
-    var machine = ClientMachine()
     /// Bytes that could not be used yet: an incomplete message, or what waits for a server.
     var held: [UInt8] = []
-    /// What is needed only during login, or at the console.
-    var login: ClientLogin?
-    var console: ConsoleConnection?
-
-    var encryptionRequestCount: UInt8 = 0
-
+    var attachment = Attachment.none
     var database: ByteString = ""
     var user: ByteString = ""
-    var pool: PoolID?
-    /// Whether the client counts for its pool, database and user.
-    var isCounted = false
+    let connectTime: Microseconds
+    /// When the last request began, or the client became idle.
+    var requestTime: Microseconds
+
+    private var poolIndex = noSlot
     /// The secret half of the cancel key; the other half is the slot.
     var cancelSecret: Int32 = 0
     /// The settings of the client's session.
     var settings = SettingsID.empty
-    var statements: ClientStatements?
-
+    /// The names of the client's prepared statements: a slot of `Worker.statementNames`.
+    var names = noSlot
     /// The server that the client has, or `noSlot`.
     var server = noSlot
     /// The ticket in the pool's queue, while `isWaiting`.
     var ticket: UInt32 = 0
+    var machine = ClientMachine()
+    var phase = Phase.startup
+    var encryptionRequestCount: UInt8 = 0
+    /// Whether the client counts for its pool, database and user.
+    var isCounted = false
+    /// Whether the client stands in its pool's queue, since `requestTime`.
     var isWaiting = false
     /// Whether the client has a server that is still being prepared for it.
     var isPreparing = false
@@ -59,27 +68,34 @@ struct Client: ~Copyable {
     /// Whether everything since the last Sync was answered without a server.
     var hasOwnAnswers = false
 
-    let connectTime: Microseconds
-    /// When the last request began, or the client became idle.
-    var requestTime: Microseconds
-    /// When the current query, transaction and wait began; 0 means there is none.
-    var queryStart: Microseconds = 0
-    var transactionStart: Microseconds = 0
-    var waitStart: Microseconds = 0
-
     init(
         transport: consuming Transport,
-        id: ClientID,
         number: UInt64,
         address: SocketAddress,
         now: Microseconds
     ) {
         self.transport = transport
-        self.id = id
         self.number = number
         self.address = address
         connectTime = now
         requestTime = now
+    }
+
+    var id: ClientID {
+        ClientID(index: transport.token.slot, generation: transport.token.generation)
+    }
+
+    var pool: PoolID? {
+        get { poolIndex == noSlot ? nil : PoolID(index: Int(poolIndex)) }
+        set { poolIndex = newValue.map { UInt32($0.index) } ?? noSlot }
+    }
+
+    var login: ClientLogin? {
+        if case .login(let login) = attachment { login } else { nil }
+    }
+
+    var console: ConsoleConnection? {
+        if case .console(let console) = attachment { console } else { nil }
     }
 
     var hasServer: Bool { server != noSlot }
@@ -140,6 +156,9 @@ struct Server: ~Copyable {
     var statements = ServerStatements()
     /// The client that has the server, or `noSlot`.
     var client = noSlot
+    /// When the current query and transaction of the client began; 0 means there is none.
+    var queryStart: Microseconds = 0
+    var transactionStart: Microseconds = 0
     /// The error that the current task got from the server.
     var taskError: ErrorResponse?
     /// Cancel requests that are on their way to it.

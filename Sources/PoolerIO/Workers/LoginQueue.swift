@@ -26,6 +26,12 @@ struct LoginQueue {
         return logins.removeFirst().client
     }
 
+    /// Forgets the logins that have ended, as far as they stand before all others.
+    mutating func prune(_ hasEnded: (ClientID) -> Bool) {
+        while let first = logins.first, hasEnded(first.client) { logins.removeFirst() }
+        if logins.isEmpty { logins = Deque() }
+    }
+
     /// Takes a client whose deadline for reading its last error has passed; it may have gone.
     mutating func takeOverdueDrain(now: Microseconds) -> ClientID? {
         guard let first = drains.first, first.deadline <= now else { return nil }

@@ -15,6 +15,8 @@ struct Worker: ~Copyable {
     var clients = Slab<Client>()
     var servers = Slab<Server>()
     var cancelers = Slab<Canceler>()
+    /// The prepared statements of those clients that have any.
+    var statementNames = Slab<ClientStatements>()
 
     var directory: Directory
     var pools = Pools()
