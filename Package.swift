@@ -76,11 +76,17 @@ let package = Package(
             swiftSettings: strict
         ),
 
+        // What several test targets share.
+        .target(name: "TestSupport", path: "Tests/Support", swiftSettings: strict),
         .testTarget(name: "DigestsTests", dependencies: ["Digests"], swiftSettings: strictTests),
-        .testTarget(name: "PostgresWireTests", dependencies: ["PostgresWire"], swiftSettings: strictTests),
+        .testTarget(
+            name: "PostgresWireTests",
+            dependencies: ["PostgresWire", "TestSupport"],
+            swiftSettings: strictTests
+        ),
         .testTarget(
             name: "PoolerCoreTests",
-            dependencies: ["Digests", "PoolerCore", "PostgresWire"],
+            dependencies: ["Digests", "PoolerCore", "PostgresWire", "TestSupport"],
             swiftSettings: strictTests
         ),
     ]
