@@ -78,6 +78,8 @@ let package = Package(
 
         // What several test targets share.
         .target(name: "TestSupport", path: "Tests/Support", swiftSettings: strict),
+        // Reads the sources and checks the rules that a compiler does not.
+        .testTarget(name: "TidyTests", swiftSettings: strictTests),
         .testTarget(name: "DigestsTests", dependencies: ["Digests"], swiftSettings: strictTests),
         .testTarget(
             name: "PostgresWireTests",
