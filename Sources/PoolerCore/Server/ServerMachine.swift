@@ -45,7 +45,7 @@ package struct ServerStep: Equatable, Sendable {
 package struct ServerMachine {
     /// Answers that are still to come, the next one first.
     private var expectations = Deque<Expectation>()
-    /// Requests that went unanswered because of the last failure, the newest first, until taken.
+    /// Requests that go unanswered because of a failure, in the order they were sent, until taken.
     private var dropped: [Expectation] = []
     /// How much of the message in passage is still to come, and where it goes.
     package private(set) var bodyRemaining = 0
@@ -146,8 +146,9 @@ package struct ServerMachine {
     /// Takes the requests that will not be answered because of a failure, the newest first, so that
     /// their effects can be undone in that order.
     package mutating func takeDropped() -> [Expectation] {
+        guard !dropped.isEmpty else { return [] }
         defer { dropped.removeAll(keepingCapacity: true) }
-        return dropped
+        return dropped.reversed()
     }
 
     private mutating func drop(_ expectation: Expectation) {
@@ -317,7 +318,7 @@ package struct ServerMachine {
             skipped += 1
         }
         isSkippingToSync = skipped == expectations.count
-        for expectation in expectations.prefix(skipped).reversed() { drop(expectation) }
+        for expectation in expectations.prefix(skipped) { drop(expectation) }
         expectations.removeFirst(skipped)
     }
 
