@@ -246,12 +246,9 @@ package struct ServerMachine {
             return isDiscard(header, bodyStart, bytes) ? .statementsDiscarded : event
         case .emptyQueryResponse, .portalSuspended:
             return expectations.first?.request == .execute ? answered() : .none
-        case .parseComplete:
-            return expectations.first?.request == .parse ? answered() : .protocolViolation
-        case .bindComplete:
-            return expectations.first?.request == .bind ? answered() : .protocolViolation
-        case .closeComplete:
-            return expectations.first?.request == .close ? answered() : .protocolViolation
+        case .parseComplete: return answered(.parse)
+        case .bindComplete: return answered(.bind)
+        case .closeComplete: return answered(.close)
         case .copyInResponse, .copyBothResponse:
             copyInStarted()
             return .none
@@ -288,7 +285,7 @@ package struct ServerMachine {
     }
 
     /// The requests that the client sent behind the COPY without waiting: the server reads them as
-    /// part of the COPY, and ignores Sync there.
+    /// part of the COPY, and ignores Sync there, unless the COPY fails before it comes to them.
     private mutating func copyInStarted() {
         isCopyingIn = true
         copyEndWasSent = false
@@ -301,6 +298,7 @@ package struct ServerMachine {
                 return
             case .sync:
                 expectations.remove(at: index)
+                copySyncCount += 1
             case .query, .parse, .bind, .describe, .execute, .close:
                 index += 1
             }
@@ -324,16 +322,34 @@ package struct ServerMachine {
 
     private mutating func becameReady(_ statusByte: UInt8) -> ServerEvent {
         guard let status = TransactionStatus(rawValue: statusByte) else { return .protocolViolation }
-        while expectations.first?.request == .copyEnd { expectations.removeFirst() }
-        guard let head = expectations.first, head.request == .query || head.request == .sync else {
+        removeCopyEnds()
+        let route: Expectation.Route
+        if let head = expectations.first, head.request == .query || head.request == .sync {
+            route = head.route
+            expectations.removeFirst()
+            removeCopyEnds()
+        } else if isUncertain {
+            // A Sync that was thought to be part of a COPY was answered after all.
+            route = .client
+            isSkippingToSync = false
+        } else {
             return .protocolViolation
         }
-        expectations.removeFirst()
-        while expectations.first?.request == .copyEnd { expectations.removeFirst() }
         transactionStatus = status
         isCopyingIn = false
         isSettled = expectations.isEmpty
-        return .ready(status, route: head.route, isQuiet: isSettled && !isSkippingToSync)
+        return .ready(status, route: route, isQuiet: isSettled && !isSkippingToSync)
+    }
+
+    private mutating func removeCopyEnds() {
+        while expectations.first?.request == .copyEnd { expectations.removeFirst() }
+    }
+
+    /// Takes the head off the queue if it is a request of this kind, as it must be.
+    private mutating func answered(_ request: Expectation.Request) -> ServerEvent {
+        if expectations.first?.request == request { return answered() }
+        // Taken for skipped, when it could not be told what the server skipped.
+        return isUncertain ? .none : .protocolViolation
     }
 
     // MARK: Command tags
