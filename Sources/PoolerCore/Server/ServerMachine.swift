@@ -254,7 +254,7 @@ package struct ServerMachine {
             return .none
         case .parameterStatus:
             let bodyEnd = bodyStart + header.bodyByteCount
-            guard bodyEnd <= bytes.byteCount else { return .protocolViolation }
+            guard isInspected(type, header) else { return .protocolViolation }
             return .parameterStatus(bodyStart: bodyStart, bodyEnd: bodyEnd)
         case .errorResponse:
             let route = expectations.first?.route ?? .client
