@@ -60,8 +60,10 @@ let package = Package(
             name: "PoolerIO",
             dependencies: [
                 "CLinux",
+                "Digests",
                 "PoolerCore",
                 "PostgresWire",
+                .product(name: "DequeModule", package: "swift-collections"),
                 .product(name: "Logging", package: "swift-log"),
             ],
             swiftSettings: strict
@@ -69,8 +71,10 @@ let package = Package(
         .executableTarget(
             name: "martlet",
             dependencies: [
+                "CLinux",
                 "PoolerCore",
                 "PoolerIO",
+                "PostgresWire",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             swiftSettings: strict
@@ -89,6 +93,20 @@ let package = Package(
         .testTarget(
             name: "PoolerCoreTests",
             dependencies: ["Digests", "PoolerCore", "PostgresWire", "TestSupport"],
+            swiftSettings: strictTests
+        ),
+
+        // PostgreSQL's own client library: the tests talk to the pooler as applications do.
+        .systemLibrary(
+            name: "CLibpq",
+            path: "Tests/CLibpq",
+            pkgConfig: "libpq",
+            providers: [.apt(["libpq-dev"])]
+        ),
+        // A real PostgreSQL and a real pooler process (see Support/Pooler.swift).
+        .testTarget(
+            name: "IntegrationTests",
+            dependencies: ["CLibpq"],
             swiftSettings: strictTests
         ),
     ]

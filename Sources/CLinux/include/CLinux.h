@@ -93,3 +93,26 @@ static inline int64_t martlet_peer_user(int fd, int32_t *process) {
     *process = credentials.pid;
     return credentials.uid;
 }
+
+static inline int martlet_open_read(const char *path) {
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    return fd < 0 ? -errno : fd;
+}
+
+static inline int martlet_open_append(const char *path) {
+    int fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0640);
+    return fd < 0 ? -errno : fd;
+}
+
+static inline int martlet_bind(int fd, const struct sockaddr_storage *address, socklen_t size) {
+    return bind(fd, (const struct sockaddr *)address, size) < 0 ? -errno : 0;
+}
+
+static inline long martlet_write(int fd, const void *buffer, size_t size) { return write(fd, buffer, size); }
+
+static inline void martlet_ignore_sigpipe(void) { signal(SIGPIPE, SIG_IGN); }
+
+static inline int martlet_local_address(int fd, struct sockaddr_storage *address) {
+    socklen_t size = sizeof *address;
+    return getsockname(fd, (struct sockaddr *)address, &size);
+}

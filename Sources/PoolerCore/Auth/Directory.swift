@@ -7,8 +7,10 @@ package import PostgresWire
 /// The users that the pooler knows.
 package struct Directory: Sendable {
     /// The configuration in effect.
-    package let configuration: Configuration
+    package private(set) var configuration: Configuration
     package let seed: SecretSeed
+    /// 32 random bytes, the same for the life of the process.
+    package let seedKey: Digest32
     private let secrets: [ByteString: StoredSecret]
     private var derivedSecrets: [ByteString: DerivedSecret] = [:]
 
@@ -17,6 +19,7 @@ package struct Directory: Sendable {
     ///   - seedKey: 32 random bytes, the same for the life of the process.
     package init(configuration: Configuration, users: UserList, seedKey: Digest32) {
         self.configuration = configuration
+        self.seedKey = seedKey
         var secrets: [ByteString: StoredSecret] = [:]
         for list in [configuration.inlineUsers, users] {
             for (name, text) in list.secrets { secrets[name] = StoredSecret(classifying: text) }
@@ -27,6 +30,11 @@ package struct Directory: Sendable {
             iterations: configuration.settings.scramIterations,
             unknownUserKind: SecretSeed.prevailingKind(of: secrets.values)
         )
+    }
+
+    /// Puts changed settings into effect; the users stay as they are.
+    package mutating func replace(_ configuration: Configuration) {
+        self.configuration = configuration
     }
 
     /// What auth_file has for a user; nil for unknown users.

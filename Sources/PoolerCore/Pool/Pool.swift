@@ -79,12 +79,24 @@ package struct Pool {
     /// States that the server has confirmed for the settings that clients asked for at login.
     package var confirmedLogins: [[StartupParameter]: SettingsID] = [:]
 
+    /// Serial numbers of prepared statements that a server of the pool has accepted.
+    package private(set) var acceptedStatements: Set<UInt64> = []
+
     private var serverCounts = [Int](repeating: 0, count: ServerState.allCases.count)
     private var idleServers = Deque<ServerID>()
     private var waiters = Deque<Waiter>()
     private var nextTicket: UInt32 = 0
     /// The number of clients in the queue.
     package private(set) var waitingCount = 0
+
+    /// Notes that a server has accepted a prepared statement. What is noted is forgotten as a whole
+    /// when it gets much: it only saves work.
+    package mutating func accepted(statement serial: UInt64) {
+        if acceptedStatements.count >= Self.acceptedStatementLimit { acceptedStatements = [] }
+        acceptedStatements.insert(serial)
+    }
+
+    private static let acceptedStatementLimit = 10_000
 
     /// Whether prepared statements are tracked: not where a client keeps its server anyway.
     package var tracksStatements: Bool {

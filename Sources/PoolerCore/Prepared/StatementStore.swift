@@ -59,6 +59,11 @@ package struct StatementStore {
         }
     }
 
+    /// The serial number of the statement with this Parse body, if it is in use.
+    package func serial(ofBody body: ByteString) -> UInt64? {
+        slots[body].map { serial(of: $0) }
+    }
+
     /// All that follows the name in the statement's Parse.
     package func body(of slot: UInt32) -> ByteString {
         entries[Int(slot)]?.body ?? ""

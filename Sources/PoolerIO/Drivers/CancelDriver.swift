@@ -3,6 +3,7 @@
 // cancelled. PostgreSQL has signalled the server process by the time it closes the connection.
 
 internal import CLinux
+internal import Logging
 internal import PoolerCore
 internal import PostgresWire
 

@@ -86,6 +86,13 @@ extension Worker {
                         offset = clients[slot].machine.pass(header, at: offset, of: bytes, .swallow)
                         continue
                     }
+                    if let next = answerWithoutServer(
+                        request, header, at: offset, of: bytes, to: slot)
+                    {
+                        offset = next
+                        continue
+                    }
+                    flushToClient(slot, bytes)
                     let id = clients[slot].id
                     guard acquireServer(for: slot) else {
                         if clients.holds(slot, generation: id.generation) {
@@ -117,7 +124,10 @@ extension Worker {
     /// Sends what was collected to the client's server, and the answers that need no server.
     private mutating func flushToServer(_ slot: UInt32, _ bytes: RawSpan) {
         let server = clients[slot].server
-        guard server != noSlot else { return toServer.discard() }
+        guard server != noSlot else {
+            toServer.discard()
+            return flushToClient(slot, bytes)
+        }
         if let pool = clients[slot].pool {
             pools[pool].counters.bytesReceived &+= UInt64(bytes.byteCount)
         }
@@ -127,7 +137,7 @@ extension Worker {
         }
         undoDropped(server)
         giveDueAnswers(server, among: bytes)
-        if !toClient.isEmpty { flushToClient(slot, bytes) }
+        flushToClient(slot, bytes)
     }
 
     /// Puts one message into the stream to the server.
@@ -141,6 +151,7 @@ extension Worker {
         from slot: UInt32
     ) -> Int? {
         let server = clients[slot].server
+        clients[slot].hasOwnAnswers = false
         startClock(slot)
         switch request {
         case .query: servers[server].machine.expect(Expectation(.query, .client))
@@ -173,6 +184,55 @@ extension Worker {
         guard clients[slot].queryStart == 0 else { return }
         clients[slot].queryStart = now
         if clients[slot].transactionStart == 0 { clients[slot].transactionStart = now }
+    }
+
+    // MARK: Answers without a server
+
+    /// Answers what needs no server: Parse of a statement that a server of the pool has accepted
+    /// before, Close, and the Sync behind them. A client that prepares its statements while all
+    /// servers are busy would otherwise wait; one whose other connections keep them busy, for ever.
+    ///
+    /// - Returns: where the next message starts, or nil when the client needs a server.
+    private mutating func answerWithoutServer(
+        _ request: ClientRequest,
+        _ header: MessageHeader,
+        at offset: Int,
+        of bytes: RawSpan,
+        to slot: UInt32
+    ) -> Int? {
+        let bodyStart = offset + MessageHeader.byteCount
+        let end = offset + header.messageByteCount
+        guard let pool = clients[slot].pool, pools[pool].tracksStatements, end <= bytes.byteCount
+        else { return nil }
+        switch request {
+        case .named(.parse):
+            guard let nameEnd = bytes.extracting(0..<end).indexOfZero(from: bodyStart),
+                clients[slot].statements?.entry(named: bytes.extracting(bodyStart..<nameEnd)) == nil
+            else { return nil }
+            let body = ByteString(copying: bytes.extracting(nameEnd + 1..<end))
+            guard let serial = statements.serial(ofBody: body),
+                pools[pool].acceptedStatements.contains(serial)
+            else { return nil }
+            let name = ByteString(copying: bytes.extracting(bodyStart..<nameEnd))
+            _ = clients[slot].insertStatement(name, statements.retain(body: body))
+            pools[pool].counters.clientParses &+= 1
+            toClient.insertEmptyMessage(.parseComplete, among: bytes)
+        case .named(.close):
+            guard let name = Self.describedName(header, at: offset, of: bytes),
+                let entry = clients[slot].statements?.entry(named: name),
+                let statement = clients[slot].statements?.remove(entry)
+            else { return nil }
+            statements.release(statement)
+            toClient.insertEmptyMessage(.closeComplete, among: bytes)
+        case .sync where clients[slot].hasOwnAnswers:
+            clients[slot].hasOwnAnswers = false
+            toClient.insertReadyForQuery(.idle, among: bytes)
+            return end
+        case .query, .sync, .flush, .execute, .extended, .named, .copyData, .copyEnd, .terminate:
+            return nil
+        }
+        clients[slot].hasOwnAnswers = true
+        return end
     }
 
     // MARK: Prepared statements

@@ -2,6 +2,7 @@
 // session. What to answer is decided by LoginRequest and ClientAuthentication.
 
 internal import Digests
+internal import Logging
 internal import PoolerCore
 internal import PostgresWire
 

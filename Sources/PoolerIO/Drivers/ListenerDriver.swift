@@ -1,25 +1,13 @@
 // Listening sockets and the clients that come in by them.
 
 internal import CLinux
+internal import Logging
 internal import PoolerCore
-
-/// A listening socket.
-struct Listener: ~Copyable {
-    let descriptor: Int32
-    /// The path of a Unix socket that is removed at the end; nil for TCP.
-    let path: String?
-    let logText: String
-
-    deinit {
-        close(descriptor)
-        if let path, !path.hasPrefix("@") { unlink(path) }
-    }
-}
 
 extension Worker {
     /// Accepts what has come, up to a batch.
     mutating func accept(from index: Int) {
-        guard !isAcceptPaused else { return }
+        guard !isAcceptPaused, listeners[index].descriptor >= 0 else { return }
         for _ in 0..<64 {
             var storage = sockaddr_storage()
             var size: socklen_t = 0
@@ -70,7 +58,7 @@ extension Worker {
 
     /// Starts or stops to be told of new clients.
     mutating func watchListeners(reads: Bool) {
-        for index in 0..<listeners.count {
+        for index in 0..<listeners.count where listeners[index].descriptor >= 0 {
             reactor.update(
                 listeners[index].descriptor, Token(.listener, slot: UInt32(index)), reads: reads,
                 writes: false)

@@ -1,6 +1,7 @@
 // Servers that have logged in: their bytes go to the client they have, except for the answers to the
 // pooler's own queries. What the bytes mean is ServerMachine's to say.
 
+internal import Logging
 internal import PoolerCore
 internal import PostgresWire
 
@@ -155,8 +156,9 @@ extension Worker {
 
     /// A request about a tracked statement succeeded.
     private mutating func statementAnswered(_ expectation: Expectation, on slot: UInt32) {
-        guard expectation.statement != Expectation.noStatement, expectation.request == .close else {
-            return
+        guard expectation.statement != Expectation.noStatement else { return }
+        if expectation.request == .parse {
+            return statementAccepted(expectation, by: slot)
         }
         if expectation.route == .pooler {
             statements.release(expectation.statement)
@@ -164,6 +166,19 @@ extension Worker {
             let statement = clients[servers[slot].client].statements?.remove(expectation.statement)
         {
             statements.release(statement)
+        }
+    }
+
+    private mutating func statementAccepted(_ expectation: Expectation, by slot: UInt32) {
+        let statement: UInt32?
+        switch expectation.route {
+        case .pooler: statement = expectation.statement
+        case .client where servers[slot].hasClient:
+            statement = clients[servers[slot].client].statements?.slot(of: expectation.statement)
+        case .client, .synthetic: statement = nil
+        }
+        if let statement {
+            pools[servers[slot].pool].accepted(statement: statements.serial(of: statement))
         }
     }
 

@@ -3,6 +3,7 @@
 
 internal import CLinux
 internal import Digests
+internal import Logging
 internal import PoolerCore
 internal import PostgresWire
 

@@ -5,6 +5,7 @@
 //     received:  [ stretch ][ left out ][ stretch ... )
 //     sent:      scratch = stretch + insertion, then the last stretch
 
+internal import PoolerCore
 internal import PostgresWire
 
 /// The bytes to be sent for one receive.
@@ -43,6 +44,14 @@ struct ForwardBuffer {
         settle(bytes)
         scratch.append(type.rawValue)
         appendLength(4)
+    }
+
+    /// Adds a ReadyForQuery.
+    mutating func insertReadyForQuery(_ status: TransactionStatus, among bytes: RawSpan) {
+        settle(bytes)
+        scratch.append(BackendMessageType.readyForQuery.rawValue)
+        appendLength(5)
+        scratch.append(status.rawValue)
     }
 
     /// Adds a message header.

@@ -73,9 +73,10 @@ final class Resolver: Sendable {
         }
     }
 
-    private static func addresses(of name: String) -> [SocketAddress] {
-        var hints = addrinfo()
-        hints.ai_socktype = Int32(SOCK_STREAM.rawValue)
+    /// The addresses of a name; waits for the answer.
+    static func addresses(of name: String) -> [SocketAddress] {
+        var hints = unsafe addrinfo()
+        unsafe hints.ai_socktype = Int32(SOCK_STREAM.rawValue)
         var list: UnsafeMutablePointer<addrinfo>?
         guard unsafe getaddrinfo(name, nil, &hints, &list) == 0 else { return [] }
         defer { unsafe freeaddrinfo(list) }

@@ -145,12 +145,7 @@ extension SocketAddress {
     /// The local address of a socket.
     static func local(of descriptor: Int32) -> SocketAddress {
         var storage = sockaddr_storage()
-        var size = socklen_t(MemoryLayout<sockaddr_storage>.size)
-        let status = unsafe withUnsafeMutablePointer(to: &storage) { pointer in
-            unsafe pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
-                unsafe getsockname(descriptor, $0, &size)
-            }
-        }
-        return status == 0 ? SocketAddress(storage) : .unix(process: 0)
+        return unsafe martlet_local_address(descriptor, &storage) == 0
+            ? SocketAddress(storage) : .unix(process: 0)
     }
 }

@@ -56,6 +56,8 @@ struct Client: ~Copyable {
     /// Whether the client has a server that is still being prepared for it.
     var isPreparing = false
     var wasNotified = false
+    /// Whether everything since the last Sync was answered without a server.
+    var hasOwnAnswers = false
 
     let connectTime: Microseconds
     /// When the last request began, or the client became idle.

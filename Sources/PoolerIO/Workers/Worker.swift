@@ -8,7 +8,7 @@ internal import PostgresWire
 
 /// The state of an event loop.
 struct Worker: ~Copyable {
-    let reactor: Reactor
+    var reactor: Reactor
     let resolver: Resolver
     let signals: Signals
     var listeners: [Listener]
@@ -38,8 +38,38 @@ struct Worker: ~Copyable {
     var random = SystemRandomNumberGenerator()
     var log: Logger
     let source: ConfigurationSource
-    let seedKey: SeedKey
+    let sink: LogSink
     var consoleWaits: [ConsoleWait] = []
+
+    init(
+        reactor: consuming Reactor,
+        resolver: Resolver,
+        signals: consuming Signals,
+        listeners: [Listener],
+        directory: Directory,
+        source: ConfigurationSource,
+        sink: LogSink,
+        log: Logger
+    ) {
+        self.reactor = reactor
+        self.resolver = resolver
+        self.signals = signals
+        self.listeners = listeners
+        self.directory = directory
+        self.source = source
+        self.sink = sink
+        self.log = log
+        now = martlet_monotonic_microseconds()
+        nextTick = now
+        statistics = Statistics(
+            period: StatsPeriod(startedAt: now),
+            periodEnd: now + max(directory.configuration.settings.statsPeriod, .seconds(1)))
+        _ = self.reactor.add(self.signals.descriptor, Token(.signal, slot: 0))
+        _ = self.reactor.add(resolver.wakeup, Token(.resolver, slot: 0))
+        for (index, listener) in listeners.enumerated() {
+            _ = self.reactor.add(listener.descriptor, Token(.listener, slot: UInt32(index)))
+        }
+    }
 
     /// How often limits that depend on time are looked at, in microseconds: as often as PgBouncer.
     static let tickPeriod: Microseconds = 333_333
@@ -48,11 +78,11 @@ struct Worker: ~Copyable {
     var settings: Settings { directory.configuration.settings }
 
     /// Runs until the pooler is to end.
-    mutating func run() throws(SystemError) {
+    mutating func run() {
         let buffer = ReceiveBuffer()
         while !lifecycle.isFinished {
             let wait = max(0, nextTick - now) / 1_000 + 1
-            let count = reactorWait(timeout: Int32(truncatingIfNeeded: min(wait, 1_000)))
+            let count = reactor.wait(timeout: Int32(truncatingIfNeeded: min(wait, 1_000)))
             now = martlet_monotonic_microseconds()
             for index in 0..<count {
                 handle(reactor.event(at: index), buffer)
@@ -64,7 +94,10 @@ struct Worker: ~Copyable {
         }
     }
 
-    private func reactorWait(timeout: Int32) -> Int { reactor.wait(timeout: timeout) }
+    /// Closes the listening sockets.
+    mutating func stopListening() {
+        for index in listeners.indices { listeners[index].stop() }
+    }
 
     private mutating func handle(_ event: ReactorEvent, _ buffer: borrowing ReceiveBuffer) {
         let (slot, generation) = (event.token.slot, event.token.generation)

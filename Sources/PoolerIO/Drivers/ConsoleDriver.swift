@@ -1,0 +1,317 @@
+// Clients of the console: their messages go to a ConsoleSession, the commands that it names are run
+// here. Commands that wait are answered when what they wait for has come about.
+
+internal import CLinux
+internal import Logging
+internal import PoolerCore
+internal import PostgresWire
+
+/// A console client.
+final class ConsoleConnection {
+    var session: ConsoleSession
+
+    init(role: AdminRole) {
+        session = ConsoleSession(role: role)
+    }
+}
+
+/// A console client whose command has not ended.
+struct ConsoleWait {
+    /// What the command waits for.
+    enum Event: Equatable {
+        /// No servers are left in a database, or at all.
+        case paused(database: ByteString?)
+        /// No servers are left that are to be closed.
+        case closed(database: ByteString?)
+    }
+
+    let client: ClientID
+    let event: Event
+}
+
+extension Worker {
+    // MARK: Login
+
+    /// Whether the peer is the pooler's own user, who needs no password for the console.
+    func isOwner(_ slot: UInt32) -> Bool {
+        guard clients[slot].address.isUnix,
+            Configuration.consoleNames.contains(clients[slot].database)
+        else { return false }
+        var process: Int32 = 0
+        let user = unsafe martlet_peer_user(clients[slot].transport.descriptor, &process)
+        return ConsoleAccess.isOwner(
+            user: clients[slot].user, peerIsPoolerUser: user == Int64(geteuid()))
+    }
+
+    /// A client of the console has proved who it is.
+    mutating func openConsole(_ slot: UInt32) {
+        let access = ConsoleAccess(
+            adminUsers: settings.adminUsers,
+            statsUsers: settings.statsUsers,
+            authTypeIsAny: settings.authType == .any
+        )
+        guard let role = access.role(user: clients[slot].user, isOwner: isOwner(slot)) else {
+            return closeClient(slot, .clientRefused(ConsoleAnswer.notAllowed))
+        }
+        clients[slot].login = nil
+        clients[slot].console = ConsoleConnection(role: role)
+        clients[slot].phase = .console
+        clients[slot].cancelSecret = Int32.random(in: .min ... .max, using: &random)
+        var writer = ByteWriter()
+        writer.authenticationRequest(.ok)
+        let key = CancelKey(
+            processID: Int32(bitPattern: slot &+ 1), secretKey: clients[slot].cancelSecret)
+        let bytes = writer.bytes + ConsoleAnswer.welcome(cancelKey: key)
+        clients[slot].transport.send(unsafe bytes.span.bytes, reactor)
+        logClientLogin(slot)
+        continueConsole(slot)
+    }
+
+    // MARK: Messages
+
+    /// Goes on with the bytes that a console client has sent so far.
+    mutating func continueConsole(_ slot: UInt32) {
+        let generation = clients[slot].id.generation
+        while clients.holds(slot, generation: generation), clients[slot].phase == .console,
+            let console = clients[slot].console, !console.session.isWaiting
+        {
+            let held = exchange(&clients[slot].held, with: [])
+            let bytes = unsafe held.span.bytes
+            let header: MessageHeader
+            do throws(WireError) {
+                let peeked = try MessageHeader(
+                    peeking: bytes, at: 0, limit: AdminGrammar.queryByteLimit + 1_024)
+                guard let peeked, peeked.messageByteCount <= held.count else {
+                    clients[slot].held = held
+                    return
+                }
+                header = peeked
+            } catch {
+                return closeClient(slot, .clientProtocolViolation("bad packet header"))
+            }
+            clients[slot].held = [UInt8](
+                copying: bytes.extracting(header.messageByteCount..<held.count))
+            clients[slot].requestTime = now
+            let step = console.session.received(
+                FrontendMessageType(rawValue: header.typeByte),
+                body: bytes.extracting(MessageHeader.byteCount..<header.messageByteCount)
+            )
+            follow(step, for: slot, console)
+        }
+    }
+
+    private mutating func follow(
+        _ first: ConsoleStep,
+        for slot: UInt32,
+        _ console: ConsoleConnection
+    ) {
+        let generation = clients[slot].id.generation
+        var step = first
+        while clients.holds(slot, generation: generation) {
+            clients[slot].transport.send(unsafe step.bytes.span.bytes, reactor)
+            switch step.next {
+            case .receive: return
+            case .close: return closeClient(slot, .clientCloseRequest)
+            case .run(let command):
+                if let text = command.logText { logClient(slot, .info, text) }
+                guard let outcome = run(command, for: slot) else { return }
+                step = console.session.completed(outcome)
+            }
+        }
+    }
+
+    // MARK: Commands
+
+    /// Runs a command.
+    ///
+    /// - Returns: how it ended; nil when it goes on, or the connection is closed.
+    private mutating func run(_ command: AdminCommand, for slot: UInt32) -> ConsoleOutcome? {
+        switch command {
+        case .show(let kind): return .snapshot(snapshot(kind.definition.parts))
+        case .showFake, .setIgnored: return .done
+        case .set(let key, let value): return set(key, value)
+        case .reload: return reload().map { .failed(.reloadFailed(detail: $0)) } ?? .done
+        case .pause(let database): return pause(database, for: slot)
+        case .resume(let database): return unpause(database)
+        case .kill(let database): return kill(database)
+        case .killClient(let reference): return killClient(reference)
+        case .reconnect(let database):
+            return forDatabase(database, verb: "reconnect") { worker in
+                for pool in worker.pools.ids(ofDatabase: database) {
+                    worker.markServers(of: pool)
+                    worker.pools[pool].forgetFailure()
+                    worker.openServersIfWanted(pool)
+                }
+            }
+        case .waitClose(let database):
+            if let error = unknown(database, verb: "wait in") { return .failed(error) }
+            return wait(for: .closed(database: database), slot)
+        case .disable(let database):
+            return forDatabase(database, verb: "disable") { worker in
+                worker.pools.updateDatabase(database) { $0.isDisabled = true }
+            }
+        case .enable(let database):
+            return forDatabase(database, verb: "enable") { worker in
+                worker.pools.updateDatabase(database) { $0.isDisabled = false }
+            }
+        case .suspend:
+            return .failed(.invalidCommand("SUSPEND"))
+        case .shutdown(.immediate):
+            lifecycle.isFinished = true
+            return nil
+        case .shutdown(.waitForServers):
+            return shutDown(.waitForServers)
+        case .shutdown(.waitForClients):
+            return shutDown(.waitForClients)
+        }
+    }
+
+    private mutating func shutDown(_ mode: Lifecycle.Shutdown) -> ConsoleOutcome {
+        guard lifecycle.shutdown == nil else { return .failed(.shuttingDown) }
+        shutDown(mode, "SHUTDOWN command issued")
+        return .done
+    }
+
+    private mutating func set(_ key: ByteString, _ value: ByteString) -> ConsoleOutcome {
+        var changed = settings
+        do throws(SettingError) {
+            let row = try changed.set(
+                key.text, to: value, section: directory.configuration.flavor.rawValue)
+            guard row.change == .live else {
+                return .failed(.setFailed(detail: "\(row.name) takes effect only at start"))
+            }
+        } catch {
+            return .failed(.setFailed(detail: error.message))
+        }
+        apply(changed)
+        return .done
+    }
+
+    private mutating func pause(_ database: ByteString?, for slot: UInt32) -> ConsoleOutcome? {
+        if let error = unknown(database, verb: "pause") { return .failed(error) }
+        if lifecycle.isPaused { return .failed(.alreadySuspendedOrPaused) }
+        setPaused(true, database: database)
+        return wait(for: .paused(database: database), slot)
+    }
+
+    private mutating func unpause(_ database: ByteString?) -> ConsoleOutcome {
+        if lifecycle.isShuttingDown { return .failed(.shuttingDown) }
+        guard let database else {
+            guard lifecycle.isPaused else { return .failed(.notPausedOrSuspended) }
+            setPaused(false, database: nil)
+            return .done
+        }
+        if let error = unknown(database, verb: "resume") { return .failed(error) }
+        guard pools.state(ofDatabase: database).isPaused else {
+            return .failed(.databaseNotPaused(database))
+        }
+        setPaused(false, database: database)
+        return .done
+    }
+
+    private mutating func kill(_ database: ByteString?) -> ConsoleOutcome {
+        if let error = unknown(database, verb: "kill") { return .failed(error) }
+        if lifecycle.isPaused { return .failed(.alreadySuspendedOrPaused) }
+        let names = database.map { [$0] } ?? directory.configuration.databaseNames
+        for name in names {
+            setPaused(true, database: name)
+            closeDatabase(name)
+        }
+        return .done
+    }
+
+    private mutating func killClient(_ reference: ClientReference) -> ConsoleOutcome {
+        let number =
+            switch reference {
+            case .id(let number), .pointer(let number): number
+            }
+        for slot in 0..<UInt32(clients.slotCount)
+        where clients.isUsed(slot) && clients[slot].number == number
+            && clients[slot].phase != .draining
+        {
+            closeClient(slot, .adminForcedDisconnect)
+            return .done
+        }
+        return .failed(.clientNotFound)
+    }
+
+    /// Runs a command about a database that must exist.
+    private mutating func forDatabase(
+        _ database: ByteString?,
+        verb: String,
+        _ body: (inout Worker) -> Void
+    ) -> ConsoleOutcome {
+        if let error = unknown(database, verb: verb) { return .failed(error) }
+        body(&self)
+        return .done
+    }
+
+    private func unknown(_ database: ByteString?, verb: String) -> AdminError? {
+        guard let database else { return nil }
+        if Configuration.consoleNames.contains(database) {
+            return .refusedForConsole(verb: verb, database: database)
+        }
+        return directory.configuration.database(named: database) == nil
+            ? .noSuchDatabase(database) : nil
+    }
+
+    // MARK: Waiting
+
+    private mutating func wait(for event: ConsoleWait.Event, _ slot: UInt32) -> ConsoleOutcome? {
+        if hasComeAbout(event) { return .done }
+        consoleWaits.append(ConsoleWait(client: clients[slot].id, event: event))
+        return nil
+    }
+
+    private func hasComeAbout(_ event: ConsoleWait.Event) -> Bool {
+        switch event {
+        case .paused(let database):
+            return pools.ids(ofDatabase: database).allSatisfy { pools[$0].serverCount == 0 }
+        case .closed(let database):
+            for slot in 0..<UInt32(servers.slotCount)
+            where servers.isUsed(slot) && servers[slot].isCloseNeeded {
+                if database == nil || pools[servers[slot].pool].key.database == database {
+                    return false
+                }
+            }
+            return true
+        }
+    }
+
+    /// Answers the console clients whose commands have ended.
+    mutating func advanceConsoleWaits() {
+        guard !consoleWaits.isEmpty else { return }
+        let waits = exchange(&consoleWaits, with: [])
+        for wait in waits {
+            guard clients.holds(wait.client.index, generation: wait.client.generation),
+                let console = clients[wait.client.index].console
+            else { continue }
+            if hasComeAbout(wait.event) {
+                complete(.done, wait.client.index, console)
+            } else {
+                consoleWaits.append(wait)
+            }
+        }
+    }
+
+    /// Somebody pressed Ctrl-C on a waiting command: a PAUSE is taken back.
+    mutating func consoleCanceled(_ slot: UInt32) {
+        guard let index = consoleWaits.firstIndex(where: { $0.client == clients[slot].id }),
+            let console = clients[slot].console
+        else { return }
+        if case .paused(let database) = consoleWaits.remove(at: index).event {
+            setPaused(false, database: database)
+        }
+        complete(.failed(.canceled), slot, console)
+    }
+
+    private mutating func complete(
+        _ outcome: ConsoleOutcome,
+        _ slot: UInt32,
+        _ console: ConsoleConnection
+    ) {
+        let generation = clients[slot].id.generation
+        follow(console.session.completed(outcome), for: slot, console)
+        if clients.holds(slot, generation: generation) { continueConsole(slot) }
+    }
+}

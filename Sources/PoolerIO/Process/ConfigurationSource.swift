@@ -1,0 +1,59 @@
+// Where the configuration comes from: a file that can be read again, or a connection URL. Reading is
+// here, understanding in PoolerCore/Settings.
+
+internal import CLinux
+package import PoolerCore
+
+/// What the pooler is started with.
+package enum ConfigurationSource: Sendable {
+    case file(path: String)
+    case url(ConnectionURL)
+
+    /// Reads the configuration and the users that it names.
+    ///
+    /// - Throws: `ConfigurationError` for anything that would make the pooler work differently from
+    ///   what the file says.
+    package func load() throws(ConfigurationError) -> (Configuration, UserList) {
+        switch self {
+        case .url(let url):
+            return (url.configuration(), UserList())
+        case .file(let path):
+            let contents = try Self.contents(of: path)
+            let configuration = try Configuration.parse(path: path, contents: contents) {
+                path throws(FileUnavailable) in try Self.readFile(path)
+            }
+            return (configuration, try Self.users(configuration.settings.authFile))
+        }
+    }
+
+    private static func users(_ path: String) throws(ConfigurationError) -> UserList {
+        guard !path.isEmpty else { return UserList() }
+        return UserList(path: path, contents: try contents(of: path))
+    }
+
+    private static func contents(of path: String) throws(ConfigurationError) -> [UInt8] {
+        do {
+            return try readFile(path)
+        } catch {
+            throw ConfigurationError(file: path, message: error.reason)
+        }
+    }
+
+    private static func readFile(_ path: String) throws(FileUnavailable) -> [UInt8] {
+        let descriptor = unsafe martlet_open_read(path)
+        guard descriptor >= 0 else {
+            throw FileUnavailable(reason: unsafe String(cString: strerror(-descriptor)))
+        }
+        defer { close(descriptor) }
+        var contents: [UInt8] = []
+        var block = [UInt8](repeating: 0, count: 65_536)
+        while true {
+            let count = unsafe read(descriptor, &block, block.count)
+            if count == 0 { return contents }
+            guard count > 0 else {
+                throw FileUnavailable(reason: unsafe String(cString: strerror(martlet_errno())))
+            }
+            contents.append(contentsOf: block.prefix(count))
+        }
+    }
+}

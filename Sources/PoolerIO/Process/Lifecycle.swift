@@ -1,0 +1,22 @@
+// Whether the pooler runs, pauses or ends.
+
+internal import PoolerCore
+
+/// What the pooler as a whole is doing.
+struct Lifecycle {
+    /// How the pooler is to end.
+    enum Shutdown {
+        /// When all clients have left (SIGTERM).
+        case waitForClients
+        /// When all servers have been released (SIGINT).
+        case waitForServers
+    }
+
+    /// Whether PAUSE without a database is in force.
+    var isPaused = false
+    var shutdown: Shutdown?
+    /// Whether the event loop is to return.
+    var isFinished = false
+
+    var isShuttingDown: Bool { shutdown != nil || isFinished }
+}

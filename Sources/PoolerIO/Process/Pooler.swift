@@ -1,0 +1,118 @@
+// The life of the process: from a configuration to an event loop that runs, to its end.
+
+internal import CLinux
+internal import Digests
+internal import Logging
+internal import PoolerCore
+
+/// Options of the command line that are not settings.
+package struct StartOptions: Sendable {
+    /// -q: nothing goes to standard error.
+    package var isQuiet = false
+    /// -v: how often it was given.
+    package var verbosity = 0
+
+    package init() {}
+}
+
+/// Starts the pooler.
+package enum Pooler {
+    /// Runs the pooler until it is told to end.
+    ///
+    /// - Throws: `ConfigurationError`, `StartError` or `SystemError` when it cannot start.
+    package static func run(
+        _ source: ConfigurationSource,
+        _ options: StartOptions
+    ) throws {
+        var (configuration, users) = try source.load()
+        configuration.settings.verbose = max(configuration.settings.verbose, options.verbosity)
+        let settings = configuration.settings
+        let sink = LogSink()
+        try sink.open(settings.logfile)
+        var log = Logger(label: "martlet") { _ in PgBouncerLogHandler(sink) }
+        log.logLevel = Worker.logLevel(settings.verbose)
+        for line in users.brokenLines { log.warning("\(line)") }
+
+        let signals = try Signals()
+        raiseDescriptorLimit(settings, log)
+        let listeners = try Listener.open(settings) { log.warning("\($0)") }
+        guard !listeners.isEmpty else { throw StartError("nowhere to listen on") }
+        let pidfile = try PIDFile(settings.pidfile)
+        sink.setQuiet(options.isQuiet)
+
+        guard let seedKey = Digest32(try unpredictableBytes(count: 32)) else {
+            throw StartError("no random numbers")
+        }
+        var worker = Worker(
+            reactor: try Reactor(),
+            resolver: try Resolver(),
+            signals: signals,
+            listeners: listeners,
+            directory: Directory(configuration: configuration, users: users, seedKey: seedKey),
+            source: source,
+            sink: sink,
+            log: log
+        )
+        for listener in listeners { log.info("listening on \(listener.logText)") }
+        log.info("process up: Martlet \(MartletVersion.current), OpenSSL, epoll")
+        worker.run()
+        worker.stopListening()
+        pidfile.remove()
+        log.info("process ends")
+    }
+
+    /// Allows as many descriptors as the clients and servers of the configuration need.
+    private static func raiseDescriptorLimit(_ settings: Settings, _ log: Logger) {
+        var limit = rlimit()
+        guard unsafe getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit) == 0 else { return }
+        let wanted = rlim_t(settings.maxClientConn + 1_000)
+        if limit.rlim_cur < wanted {
+            limit.rlim_cur = min(wanted, limit.rlim_max)
+            _ = unsafe setrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit)
+        }
+        if limit.rlim_cur < wanted {
+            log.warning(
+                "max_client_conn is \(settings.maxClientConn), but only \(limit.rlim_cur) descriptors are allowed"
+            )
+        }
+    }
+}
+
+/// The file that says which process is running.
+struct PIDFile {
+    private let path: String
+
+    /// Writes the file.
+    /// - Throws: `StartError` when another process that is alive has written it, or it cannot be
+    ///   written.
+    init(_ path: String) throws(StartError) {
+        self.path = path
+        guard !path.isEmpty else { return }
+        if let process = Self.process(at: path), kill(process, 0) == 0 || martlet_errno() == EPERM {
+            throw StartError("pidfile exists, another instance running? \(path)")
+        }
+        _ = unsafe unlink(path)
+        let descriptor = unsafe martlet_open_append(path)
+        guard descriptor >= 0 else {
+            throw StartError("\(SystemError(call: path, code: -descriptor))")
+        }
+        let text = Array("\(getpid())\n".utf8)
+        _ = unsafe write(descriptor, text, text.count)
+        close(descriptor)
+    }
+
+    private static func process(at path: String) -> pid_t? {
+        let descriptor = unsafe martlet_open_read(path)
+        guard descriptor >= 0 else { return nil }
+        defer { close(descriptor) }
+        var text = [UInt8](repeating: 0, count: 32)
+        let count = unsafe read(descriptor, &text, text.count)
+        let digits = text.prefix(max(0, count)).prefix { (0x30...0x39).contains($0) }
+        return pid_t(String(decoding: digits, as: UTF8.self))
+    }
+
+    /// Removes the file.
+    func remove() {
+        if !path.isEmpty { _ = unsafe unlink(path) }
+    }
+}

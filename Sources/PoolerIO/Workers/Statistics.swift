@@ -1,0 +1,37 @@
+// The periods over which averages are formed, and the log line at the end of each.
+
+internal import CLinux
+internal import Logging
+internal import PoolerCore
+internal import PostgresWire
+
+/// When the statistics were last taken.
+struct Statistics {
+    var period: StatsPeriod
+    var periodEnd: Microseconds
+}
+
+extension Worker {
+    /// What each database has counted so far.
+    func databaseTotals() -> [DatabaseTotals] {
+        var names: [ByteString] = []
+        var totals: [ByteString: PoolCounters] = [:]
+        for pool in pools.ids {
+            let name = pools[pool].key.database
+            if totals[name] == nil { names.append(name) }
+            totals[name, default: PoolCounters()] += pools[pool].counters
+        }
+        return names.map { DatabaseTotals(database: $0, totals: totals[$0] ?? PoolCounters()) }
+    }
+
+    /// Ends a period when it is over.
+    mutating func advanceStatistics() {
+        guard now >= statistics.periodEnd else { return }
+        let totals = databaseTotals()
+        if settings.logStats {
+            log.info("\(statistics.period.overall(totals, now: now).logText)")
+        }
+        statistics.period.periodEnded(totals, now: now)
+        statistics.periodEnd = now + max(settings.statsPeriod, .seconds(1))
+    }
+}

@@ -1,0 +1,67 @@
+// The command line: PgBouncer's, and a connection URL in place of the file.
+
+internal import ArgumentParser
+internal import CLinux
+internal import PoolerCore
+internal import PoolerIO
+internal import PostgresWire
+
+/// The command.
+struct Martlet: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "martlet",
+        abstract: "A transaction-mode connection pooler for PostgreSQL.",
+        discussion: """
+            Give a configuration file, as for PgBouncer, or a connection URL: then that one database \
+            is pooled on 127.0.0.1:6543, for the same user and password. Without either, DATABASE_URL \
+            is taken from the environment.
+            """,
+        version: "Martlet \(MartletVersion.current)"
+    )
+
+    @Argument(help: "A configuration file, or postgres://user:password@host:port/database.")
+    var configuration: String?
+
+    @Flag(name: .shortAndLong, help: "Write nothing to standard error.")
+    var quiet = false
+
+    @Flag(name: .shortAndLong, help: "Log more; may be given several times.")
+    var verbose: Int
+
+    @Flag(name: [.customShort("V"), .long], help: "Show the version.")
+    var version = false
+
+    mutating func run() throws {
+        if version {
+            print("Martlet \(MartletVersion.current)")
+            return
+        }
+        do {
+            var options = StartOptions()
+            options.isQuiet = quiet
+            options.verbosity = verbose
+            try Pooler.run(try source(), options)
+        } catch {
+            complain("martlet: \(error)")
+            throw ExitCode(1)
+        }
+    }
+
+    private func source() throws -> ConfigurationSource {
+        guard let text = configuration ?? environment("DATABASE_URL") else {
+            throw ValidationError("a configuration file or a connection URL is needed (see --help)")
+        }
+        guard ConnectionURL.isURL(text) else { return .file(path: text) }
+        return .url(try ConnectionURL(text, defaultUser: ByteString(environment("USER") ?? "postgres")))
+    }
+
+    private func environment(_ name: String) -> String? {
+        guard let value = unsafe getenv(name) else { return nil }
+        return unsafe String(cString: value)
+    }
+
+    private func complain(_ text: String) {
+        let line = Array("\(text)\n".utf8)
+        _ = unsafe write(2, line, line.count)
+    }
+}

@@ -1,0 +1,2 @@
+// PostgreSQL's client library, as applications use it.
+#include <libpq-fe.h>

@@ -1,0 +1,145 @@
+// Sizes of pools, limits across pools, the reserve, and the limit of clients.
+
+import Testing
+
+@Suite struct LimitTests {
+    /// How many of the clients get a server at once.
+    private static func served(_ clients: [Connection]) throws -> Int {
+        for client in clients { try client.send("begin; select 1") }
+        return try clients.count { try !$0.isWaiting(for: .milliseconds(250)) }
+    }
+
+    @Test func defaultPoolSize() throws {
+        try withPooler(["default_pool_size": "3"]) { pooler in
+            let clients = try pooler.connect(5)
+            try #expect(Self.served(clients) == 3)
+            let pool = try pooler.pool()
+            #expect(pool["sv_active"] == "3")
+            #expect(pool["cl_waiting"] == "2")
+        }
+    }
+
+    @Test func poolSizeOfADatabase() throws {
+        try withPooler(databases: ["small": "dbname=app pool_size=2"]) { pooler in
+            let clients = try (0..<4).map { _ in try pooler.connect(database: "small") }
+            try #expect(Self.served(clients) == 2)
+        }
+    }
+
+    /// The second server is opened only after the first client has waited for the reserve.
+    @Test func theReserveHelpsAfterItsTimeout() throws {
+        let settings = [
+            "default_pool_size": "1", "reserve_pool_size": "1", "reserve_pool_timeout": "1",
+        ]
+        try withPooler(settings) { pooler in
+            let clients = try pooler.connect(3)
+            try clients[0].query("begin")
+            let time = try duration {
+                try clients[1].send("begin; select 'reserve'")
+                try #expect(clients[1].receive().value == "reserve")
+            }
+            #expect(time > .milliseconds(700))
+            #expect(time < .seconds(5))
+            try clients[2].send("select 1")
+            try #expect(clients[2].isWaiting(for: .seconds(2)))
+        }
+    }
+
+    @Test func theMinimumIsKept() throws {
+        let settings = ["min_pool_size": "3", "default_pool_size": "5"]
+        try withPooler(settings) { pooler in
+            try pooler.connect().query("select 1")
+            try eventually("three servers stay") {
+                let pool = try pooler.pool()
+                let count = ["sv_idle", "sv_used", "sv_active"].compactMap { Int(pool[$0] ?? "") }
+                return count.reduce(0, +) == 3
+            }
+        }
+    }
+
+    @Test func maxDBConnectionsCountsAllUsers() throws {
+        try withPooler(["max_db_connections": "2", "default_pool_size": "5"]) { pooler in
+            let apps = try pooler.connect(2)
+            let other = pooler.startConnecting(user: "other")
+            try #expect(Self.served(apps) == 2)
+            try #expect(Self.databases(pooler)["app"] == "2")
+            try #expect(apps[0].receive().error == nil)
+            try apps[0].query("commit")
+            try other.finishConnecting()
+            try #expect(other.value("select current_user") == "other")
+            let elsewhere = try pooler.connect(database: "other")
+            try #expect(elsewhere.value("select 1") == "1")
+        }
+    }
+
+    private static func databases(_ pooler: Pooler) throws -> [String: String] {
+        let rows = try pooler.show("DATABASES").map {
+            ($0["name"] ?? "", $0["current_connections"] ?? "")
+        }
+        return Dictionary(rows) { first, _ in first }
+    }
+
+    /// At the limit an idle server of one user makes room for another user who waits.
+    @Test func anIdleServerMakesRoomAtTheLimit() throws {
+        try withPooler(["max_db_connections": "1", "default_pool_size": "5"]) { pooler in
+            try pooler.connect().query("select 1")
+            let time = try duration {
+                try #expect(pooler.connect(user: "other").value("select current_user") == "other")
+                try #expect(pooler.connect().value("select current_user") == "app")
+            }
+            #expect(time < .seconds(5))
+        }
+    }
+
+    @Test func maxUserConnectionsCountsAllDatabases() throws {
+        try withPooler(["max_user_connections": "1", "default_pool_size": "5"]) { pooler in
+            let here = try pooler.connect()
+            try here.query("begin")
+            let there = pooler.startConnecting(database: "other")
+            let stranger = try pooler.connect(user: "other", database: "other")
+            try #expect(stranger.value("select 1") == "1")
+            try here.query("commit")
+            try there.finishConnecting()
+            try #expect(there.value("select current_database()") == "other")
+        }
+    }
+
+    @Test func maxUserConnectionsOfAUser() throws {
+        try withPooler(users: ["app": "max_user_connections=1"]) { pooler in
+            let clients = try pooler.connect(2)
+            try #expect(Self.served(clients) == 1)
+            let others = [
+                try pooler.connect(user: "other"), try pooler.connect(user: "other"),
+            ]
+            try #expect(Self.served(others) == 2)
+        }
+    }
+
+    @Test func maxClientConnections() throws {
+        try withPooler(["max_client_conn": "3"]) { pooler in
+            let clients = try pooler.connect(3)
+            let failure = try pooler.loginFailure() ?? ""
+            #expect(
+                failure.contains("FATAL:  08P01: no more connections allowed (max_client_conn)")
+            )
+            let console = try pooler.console()
+            try #expect(console.execute("SHOW VERSION").error == nil)
+            console.close()
+            try #expect(clients[0].value("select 1") == "1")
+            clients[1].close()
+            try eventually("a place is free") { try pooler.loginFailure() == nil }
+        }
+    }
+
+    /// Fifty clients at once on a cold pool of twenty: everybody is served, nobody waits long.
+    @Test func aColdPoolFillsQuickly() throws {
+        try withPooler(["default_pool_size": "20", "max_client_conn": "200"]) { pooler in
+            let clients = try pooler.connect(50)
+            let time = try duration {
+                for client in clients { try client.send("select pg_sleep(0.1)") }
+                for client in clients { try #expect(client.receive().error == nil) }
+            }
+            #expect(time < .seconds(5))
+        }
+    }
+}
