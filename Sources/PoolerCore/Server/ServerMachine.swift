@@ -17,8 +17,10 @@ package enum ServerEvent: Equatable, Sendable {
     case parameterStatus(bodyStart: Int, bodyEnd: Int)
     /// DEALLOCATE ALL or DISCARD ALL has been executed.
     case statementsDiscarded
-    /// The answer to a request about a tracked statement arrived.
+    /// The answer to a request about a tracked statement arrived, or at least began.
     case answered(Expectation)
+    /// A message ended behind which an answer of the pooler's is due.
+    case answerDue
     /// An ErrorResponse; what goes unanswered because of it is in `takeDropped()`. `route` tells
     /// whose request failed; without one it is `client`.
     case failed(bodyStart: Int, bodyEnd: Int, route: Expectation.Route)
@@ -130,17 +132,19 @@ package struct ServerMachine {
 
     /// The answer that the pooler has to give now, if it is the next in order. Call until nil.
     package mutating func takeDueAnswer() -> Expectation? {
-        while let head = expectations.first {
-            switch (head.route, head.request) {
-            case (.synthetic, _):
-                return expectations.removeFirst()
-            case (_, .copyEnd) where !isCopyingIn:
-                expectations.removeFirst()
-            case (.client, _), (.pooler, _):
-                return nil
-            }
+        // Nothing may be put into the middle of a message.
+        guard bodyRemaining == 0 else { return nil }
+        while isAnswerDue {
+            let expectation = expectations.removeFirst()
+            if expectation.request != .copyEnd { return expectation }
         }
         return nil
+    }
+
+    /// Whether the next in order is not the server's to answer.
+    private var isAnswerDue: Bool {
+        guard let head = expectations.first else { return false }
+        return head.route == .synthetic || (head.request == .copyEnd && !isCopyingIn)
     }
 
     /// Takes the requests that will not be answered because of a failure, the newest first, so that
@@ -174,6 +178,9 @@ package struct ServerMachine {
             let count = min(bodyRemaining, bytes.byteCount - start)
             bodyRemaining -= count
             offset += count
+            if bodyRemaining == 0 && isAnswerDue {
+                return ServerStep(end: offset, disposition: stretch, event: .answerDue)
+            }
         }
         while offset < bytes.byteCount {
             let peeked: MessageHeader?
@@ -274,8 +281,7 @@ package struct ServerMachine {
     /// Takes the head off the queue. Reported only if somebody has to act on it.
     private mutating func answered() -> ServerEvent {
         let expectation = expectations.removeFirst()
-        let isNextDue = expectations.first.map { $0.route == .synthetic || $0.request == .copyEnd }
-        return expectation.statement != Expectation.noStatement || isNextDue == true
+        return expectation.statement != Expectation.noStatement || isAnswerDue
             ? .answered(expectation) : .none
     }
 

@@ -67,6 +67,8 @@ extension Worker {
                 discardStatements(slot)
             case .answered(let expectation):
                 statementAnswered(expectation, on: slot)
+            case .answerDue:
+                break
             case .failed(let bodyStart, let bodyEnd, let route):
                 undoDropped(slot)
                 if route == .pooler || !servers[slot].hasClient {
