@@ -97,16 +97,17 @@ package struct Pools {
     }
 
     /// A pool whose longest idle server should make room for `id`, which has reached the limit of its
-    /// database or user; nil when there is no need or no such pool.
+    /// database or user; nil when there is no need, or when that would not help.
     package func poolToEvictFrom(for id: PoolID) -> PoolID? {
         let key = pools[id.index].key
+        var victims: [PoolID?] = []
         if isDatabaseFull(id) {
-            return idleElsewhere(id) { $0.key.database == key.database }
+            victims.append(idleElsewhere(id) { $0.key.database == key.database })
         }
         if isUserFull(id) {
-            return idleElsewhere(id) { $0.key.user == key.user }
+            victims.append(idleElsewhere(id) { $0.key.user == key.user })
         }
-        return nil
+        return victims.contains(nil) ? nil : victims.first ?? nil
     }
 
     private func isDatabaseFull(_ id: PoolID) -> Bool {
