@@ -146,6 +146,18 @@ import Testing
         #expect(!Self.pool { $0.maxPreparedStatements = 0 }.tracksStatements)
     }
 
+    @Test func acceptedStatementsAreRememberedWithinBounds() {
+        var pool = Self.pool()
+        for serial in UInt64(1)...30_000 {
+            pool.accepted(statement: serial)
+            guard pool.acceptedStatements.contains(serial) else {
+                Issue.record("\(serial) was forgotten at once")
+                return
+            }
+        }
+        #expect(pool.acceptedStatements.count <= 10_000)
+    }
+
     // MARK: Support
 
     static func pool(
