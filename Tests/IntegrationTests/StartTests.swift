@@ -27,7 +27,7 @@ import Testing
     func help(option: String) throws {
         let outcome = try Self.start(option)
         #expect(outcome.succeeded)
-        for word in ["--version", "--quiet", "--verbose", "--daemon", "--user"] {
+        for word in ["--version", "--quiet", "--verbose", "postgres://"] {
             #expect(outcome.output.contains(word))
         }
     }
@@ -103,6 +103,7 @@ import Testing
 
     /// `martlet postgres://…` pools that one database on port 6543.
     @Test(
+        .serialized,
         .enabled(if: Ports.isFree(6543), "port 6543 belongs to somebody else"),
         arguments: [true, false]
     )

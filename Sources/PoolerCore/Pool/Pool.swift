@@ -58,7 +58,7 @@ package struct Waiter: Equatable, Sendable {
 }
 
 /// The clients and servers of one database and user.
-package struct Pool {
+package struct Pool: ~Copyable {
     package let key: PoolKey
     /// The settings that hold for this database and user.
     package var settings: Settings

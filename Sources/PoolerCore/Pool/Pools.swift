@@ -21,21 +21,30 @@ package struct UserState: Sendable {
     package init() {}
 }
 
-/// The pools by id and by key.
-package struct Pools {
-    private var pools: [Pool] = []
+/// The pools by id and by key. A pool stays where it is in memory, so that using one copies nothing.
+@safe
+package struct Pools: ~Copyable {
+    private var pools: [UnsafeMutablePointer<Pool>] = unsafe []
     private var indices: [PoolKey: Int] = [:]
     private var databases: [ByteString: DatabaseState] = [:]
     private var users: [ByteString: UserState] = [:]
 
     package init() {}
 
-    /// Every pool's id, in the order in which the pools came to be.
-    package var ids: [PoolID] { pools.indices.map { PoolID(index: $0) } }
+    deinit {
+        for unsafe pool in unsafe pools {
+            unsafe pool.deinitialize(count: 1)
+            unsafe pool.deallocate()
+        }
+    }
 
+    /// Every pool's id, in the order in which the pools came to be.
+    package var ids: [PoolID] { unsafe pools.indices.map { PoolID(index: $0) } }
+
+    /// The pool with an id, in place.
     package subscript(id: PoolID) -> Pool {
-        get { pools[id.index] }
-        _modify { yield &pools[id.index] }
+        unsafeAddress { unsafe UnsafePointer(pools[id.index]) }
+        unsafeMutableAddress { unsafe pools[id.index] }
     }
 
     /// The pool with a key, made if there is none.
@@ -48,14 +57,17 @@ package struct Pools {
         if let index = indices[key] { return PoolID(index: index) }
         var pool = Pool(key: key, settings: settings())
         pool.isPaused = state(ofDatabase: key.database).isPaused
-        pools.append(pool)
-        indices[key] = pools.count - 1
-        return PoolID(index: pools.count - 1)
+        let place = UnsafeMutablePointer<Pool>.allocate(capacity: 1)
+        unsafe place.initialize(to: pool)
+        unsafe pools.append(place)
+        let index = unsafe pools.count - 1
+        indices[key] = index
+        return PoolID(index: index)
     }
 
     /// The pools of a database, or all pools for nil.
     package func ids(ofDatabase database: ByteString?) -> [PoolID] {
-        ids.filter { database == nil || pools[$0.index].key.database == database }
+        ids.filter { database == nil || self[$0].key.database == database }
     }
 
     // MARK: Databases and users
@@ -84,7 +96,7 @@ package struct Pools {
 
     /// Counts a server that is opened (1) or closed (-1).
     package mutating func countServer(_ change: Int, of id: PoolID) {
-        let key = pools[id.index].key
+        let key = self[id].key
         databases[key.database, default: DatabaseState()].serverCount += change
         users[key.user, default: UserState()].serverCount += change
     }
@@ -99,30 +111,30 @@ package struct Pools {
     /// A pool whose longest idle server should make room for `id`, which has reached the limit of its
     /// database or user; nil when there is no need, or when that would not help.
     package func poolToEvictFrom(for id: PoolID) -> PoolID? {
-        let key = pools[id.index].key
+        let key = self[id].key
         var victims: [PoolID?] = []
         if isDatabaseFull(id) {
-            victims.append(idleElsewhere(id) { $0.key.database == key.database })
+            victims.append(idleElsewhere(id) { $0.database == key.database })
         }
         if isUserFull(id) {
-            victims.append(idleElsewhere(id) { $0.key.user == key.user })
+            victims.append(idleElsewhere(id) { $0.user == key.user })
         }
         return victims.contains(nil) ? nil : victims.first ?? nil
     }
 
     private func isDatabaseFull(_ id: PoolID) -> Bool {
-        let limit = pools[id.index].settings.maxDBConnections
-        let count = state(ofDatabase: pools[id.index].key.database).serverCount
+        let limit = self[id].settings.maxDBConnections
+        let count = state(ofDatabase: self[id].key.database).serverCount
         return limit > 0 && count >= limit
     }
 
     private func isUserFull(_ id: PoolID) -> Bool {
-        let limit = pools[id.index].settings.maxUserConnections
-        let count = state(ofUser: pools[id.index].key.user).serverCount
+        let limit = self[id].settings.maxUserConnections
+        let count = state(ofUser: self[id].key.user).serverCount
         return limit > 0 && count >= limit
     }
 
-    private func idleElsewhere(_ id: PoolID, where matches: (Pool) -> Bool) -> PoolID? {
-        ids.first { $0 != id && pools[$0.index].longestIdleServer != nil && matches(pools[$0.index]) }
+    private func idleElsewhere(_ id: PoolID, where matches: (PoolKey) -> Bool) -> PoolID? {
+        ids.first { $0 != id && self[$0].longestIdleServer != nil && matches(self[$0].key) }
     }
 }

@@ -95,6 +95,7 @@ extension Worker {
     /// What the loop itself keeps of the settings.
     mutating func adoptSettings() {
         log.logLevel = Self.logLevel(settings.verbose)
+        messageLimit = settings.maxPacketSize
     }
 
     static func logLevel(_ verbose: Int) -> Logger.Level {

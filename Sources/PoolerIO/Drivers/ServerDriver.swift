@@ -38,7 +38,7 @@ extension Worker {
     // MARK: Answers
 
     private mutating func followAnswers(_ slot: UInt32, _ bytes: RawSpan) {
-        let limit = settings.maxPacketSize
+        let limit = messageLimit
         var offset = 0
         var isQuiet = false
         var isTaskDone = false

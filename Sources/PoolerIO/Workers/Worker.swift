@@ -35,6 +35,8 @@ struct Worker: ~Copyable {
     var clientCount = 0
     var nextTick: Microseconds
     var isAcceptPaused = false
+    /// max_packet_size: the settings are too large to be looked up for every message.
+    var messageLimit = 0
     var random = SystemRandomNumberGenerator()
     var log: Logger
     let source: ConfigurationSource
@@ -66,6 +68,7 @@ struct Worker: ~Copyable {
             periodEnd: now + max(directory.configuration.settings.statsPeriod, .seconds(1)))
         _ = self.reactor.add(self.signals.descriptor, Token(.signal, slot: 0))
         _ = self.reactor.add(resolver.wakeup, Token(.resolver, slot: 0))
+        adoptSettings()
         for (index, listener) in listeners.enumerated() {
             _ = self.reactor.add(listener.descriptor, Token(.listener, slot: UInt32(index)))
         }

@@ -27,6 +27,29 @@ import Testing
         }
     }
 
+    /// The query races with the server's end.
+    ///
+    /// Whoever wins: an answer, or the server's own words, never a connection that just breaks.
+    @Test func aDyingServerLeavesNobodyWithoutAWord() throws {
+        try withPooler(["default_pool_size": "1"]) { pooler in
+            let superuser = try pooler.server.superuser()
+            defer { superuser.close() }
+            var client = try pooler.connect()
+            var bareEnds = 0
+            for round in 0..<200 {
+                let server = try client.value("select pg_backend_pid()") ?? ""
+                try superuser.query("select pg_terminate_backend(\(server))")
+                usleep(UInt32(round % 8) * 250)
+                let result = try client.execute("select 1")
+                guard let error = result.error else { continue }
+                if error.sqlstate != "57P01" { bareEnds += 1 }
+                client.close()
+                client = try pooler.connect()
+            }
+            #expect(bareEnds == 0)
+        }
+    }
+
     @Test func allServersDieIdle() throws {
         try withPooler(["default_pool_size": "5"]) { pooler in
             let clients = try pooler.connect(5)
@@ -132,15 +155,25 @@ import Testing
             let time = try duration {
                 let error = try idle.execute("select 1").error
                 #expect(error?.severity == "FATAL")
-                let failure = try pooler.loginFailure()
-                #expect(failure?.contains("FATAL:  08P01") == true)
+                try #expect(Self.failure(pooler)?.contains("FATAL") == true)
             }
             #expect(time < .seconds(6))
             try Self.expectNoSpinning(pooler)
 
             try server.start()
-            try eventually("the pool heals") { try pooler.loginFailure() == nil }
+            try eventually("the pool heals") { try Self.failure(pooler) == nil }
             try #expect(pooler.connect().value("select 1") == "1")
+        }
+    }
+
+    /// What a new client hears, at login or with its first query; nil when all is well.
+    private static func failure(_ pooler: Pooler) throws -> String? {
+        do {
+            let client = try Connection(pooler.parameters())
+            defer { client.close() }
+            return try client.execute("select 1").error?.description
+        } catch let failure as ConnectionFailed {
+            return failure.description
         }
     }
 
@@ -149,7 +182,7 @@ import Testing
         let before = pooler.processorTime
         let deadline = Deadline(in: .seconds(2))
         while !deadline.hasPassed {
-            _ = try pooler.loginFailure()
+            _ = try Self.failure(pooler)
             pause(.milliseconds(50))
         }
         #expect(pooler.processorTime - before < .milliseconds(600))
@@ -172,7 +205,7 @@ import Testing
                     try #expect(client.value("select 1") == "1")
                 } catch is ConnectionFailed {}
             }
-            try eventually("the pool heals") { try pooler.loginFailure() == nil }
+            try eventually("the pool heals") { try Self.failure(pooler) == nil }
         }
     }
 }

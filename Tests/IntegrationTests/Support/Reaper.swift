@@ -85,7 +85,7 @@ enum ScratchDirectory {
 
 /// TCP ports nobody listens on, below the kernel's range for outgoing connections.
 enum Ports {
-    private static let last = Atomic<Int>(18_000 + Int(getpid() % 1_000) * 10)
+    private static let last = Atomic<Int>(10_000 + Int(getpid() &* 97 % 2_000) * 10)
 
     static func free() -> Int {
         while true {
@@ -95,7 +95,9 @@ enum Ports {
     }
 
     static func isFree(_ port: Int) -> Bool {
-        let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
+        // A child spawned meanwhile must not inherit the port.
+        let type = Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue)
+        let descriptor = socket(AF_INET, type, 0)
         defer { close(descriptor) }
         var address = sockaddr_in(loopbackPort: port)
         return withUnsafePointer(to: &address) { pointer in

@@ -89,6 +89,9 @@ import Testing
     }
 
     /// The books balance after thousands of transactions of sixteen clients on four servers.
+    ///
+    /// pgbench prepares synchronously: a thread that waits for a server to prepare for one client
+    /// holds the open transactions of its others. A known statement is prepared without waiting.
     @Test(arguments: ["simple", "extended", "prepared"])
     func pgbench(mode: String) throws {
         try withPooler(["default_pool_size": "4"]) { pooler in
