@@ -2,7 +2,7 @@ import PoolerCore
 import PostgresWire
 import Testing
 
-/// Who gets which server, and who waits.
+/// Who gets which server, and who waits. A pool cannot be copied: `#expect` needs an operator here.
 @Suite struct PoolTests {
     // MARK: Free servers
 
@@ -29,9 +29,11 @@ import Testing
     @Test func aServerStaysIdleUntilItIsMoved() {
         var pool = Self.pool(idleServers: 1)
         #expect(pool.request(Self.client(1), now: 0) == .assign(Self.server(1)))
-        #expect(pool.serverCount(.idle) == 1 && pool.serverCount(.active) == 0)
+        #expect(pool.serverCount(.idle) == 1)
+        #expect(pool.serverCount(.active) == 0)
         pool.move(Self.server(1), from: .idle, to: .active)
-        #expect(pool.serverCount(.idle) == 0 && pool.serverCount(.active) == 1)
+        #expect(pool.serverCount(.idle) == 0)
+        #expect(pool.serverCount(.active) == 1)
         #expect(pool.availableServer == nil)
     }
 
@@ -55,14 +57,15 @@ import Testing
 
     @Test func countsServersByState() {
         var pool = Self.pool(idleServers: 0)
-        #expect(pool.hasOnlyLogins)
+        #expect(pool.hasOnlyLogins == true)
         for index in UInt32(0)..<UInt32(ServerState.allCases.count) {
             pool.serverOpened()
             let state = ServerState.allCases[Int(index)]
             if state != .login { pool.move(Self.server(index), from: .login, to: state) }
         }
         for state in ServerState.allCases { #expect(pool.serverCount(state) == 1) }
-        #expect(pool.serverCount == 6 && !pool.hasOnlyLogins)
+        #expect(pool.serverCount == 6)
+        #expect(pool.hasOnlyLogins == false)
         #expect(pool.freeServers.count == 1, "a server becomes `used` only after having been idle")
     }
 
@@ -71,13 +74,15 @@ import Testing
     @Test func theLongestWaitingClientIsServedFirst() {
         var pool = Self.pool(idleServers: 0)
         for number: UInt32 in 1...3 { _ = pool.request(Self.client(number), now: Int64(number)) }
-        #expect(pool.waitingCount == 3 && pool.hasWork)
+        #expect(pool.waitingCount == 3)
+        #expect(pool.hasWork == true)
         for number: UInt32 in 1...3 {
             #expect(pool.firstWaiter?.since == Int64(number))
             #expect(pool.takeWaiter()?.client == Self.client(number))
             pool.waitEnded()
         }
-        #expect(pool.takeWaiter() == nil && !pool.hasWork)
+        #expect(pool.takeWaiter() == nil)
+        #expect(pool.hasWork == false)
     }
 
     /// A client that comes later gets nothing past those who wait, even if a server is free.
@@ -112,11 +117,14 @@ import Testing
         _ = pool.request(Self.client(1), now: 0)
         _ = pool.request(Self.client(2), now: 0)
         pool.waitEnded()
-        #expect(pool.waitingCount == 1 && pool.allWaiters.count == 2)
+        #expect(pool.waitingCount == 1)
+        #expect(pool.allWaiters.count == 2)
         #expect(pool.takeWaiter()?.client == Self.client(1), "the caller knows that it left")
-        #expect(pool.waitingCount == 1 && pool.hasWork)
+        #expect(pool.waitingCount == 1)
+        #expect(pool.hasWork == true)
         pool.waitEnded()
-        #expect(pool.allWaiters.isEmpty && pool.waitingCount == 0)
+        #expect(pool.allWaiters.isEmpty == true)
+        #expect(pool.waitingCount == 0)
     }
 
     @Test func whoIsPutBackIsNext() {
@@ -134,16 +142,18 @@ import Testing
         var pool = Self.pool(idleServers: 1)
         pool.isPaused = true
         #expect(pool.request(Self.client(1), now: 0) == .wait(ticket: 1))
-        #expect(!pool.hasWork && !pool.wantsServer(now: 0) && !pool.isBelowMinimum(now: 0))
+        #expect(pool.hasWork == false)
+        #expect(pool.wantsServer(now: 0) == false)
+        #expect(pool.isBelowMinimum(now: 0) == false)
         pool.isPaused = false
-        #expect(pool.hasWork)
+        #expect(pool.hasWork == true)
     }
 
     @Test func statementsAreTrackedWhereServersChange() {
         for mode in [PoolMode.transaction, .statement, .session] {
             #expect(Self.pool { $0.poolMode = mode }.tracksStatements == (mode != .session))
         }
-        #expect(!Self.pool { $0.maxPreparedStatements = 0 }.tracksStatements)
+        #expect(Self.pool { $0.maxPreparedStatements = 0 }.tracksStatements == false)
     }
 
     @Test func acceptedStatementsAreRememberedWithinBounds() {
@@ -184,22 +194,22 @@ import Testing
 @Suite struct PoolOpeningTests {
     @Test func oneAttemptForEachWhoWaits() {
         var pool = PoolTests.pool()
-        #expect(!pool.wantsServer(now: 0))
+        #expect(pool.wantsServer(now: 0) == false)
         wait(1, in: &pool)
-        #expect(pool.wantsServer(now: 0))
+        #expect(pool.wantsServer(now: 0) == true)
         pool.serverOpened()
-        #expect(!pool.wantsServer(now: 0))
+        #expect(pool.wantsServer(now: 0) == false)
         wait(1, in: &pool)
-        #expect(pool.wantsServer(now: 0))
+        #expect(pool.wantsServer(now: 0) == true)
     }
 
     @Test func serversUnderTestWillServeSomebody() {
         var pool = PoolTests.pool(idleServers: 1)
         pool.move(PoolTests.server(1), from: .idle, to: .tested)
         wait(1, in: &pool)
-        #expect(!pool.wantsServer(now: 0))
+        #expect(pool.wantsServer(now: 0) == false)
         wait(1, in: &pool)
-        #expect(pool.wantsServer(now: 0))
+        #expect(pool.wantsServer(now: 0) == true)
     }
 
     @Test func attemptsAtOnceAreLimited() {
@@ -217,16 +227,17 @@ import Testing
         var pool = PoolTests.pool(idleServers: 2) { $0.defaultPoolSize = 3 }
         occupyAll(2, in: &pool)
         wait(5, in: &pool)
-        #expect(pool.wantsServer(now: 0))
+        #expect(pool.wantsServer(now: 0) == true)
         pool.serverOpened()
-        #expect(!pool.wantsServer(now: .seconds(1_000)))
+        #expect(pool.wantsServer(now: .seconds(1_000)) == false)
     }
 
     @Test func zeroMeansNoLimit() {
         var pool = PoolTests.pool(idleServers: 200) { $0.defaultPoolSize = 0 }
         occupyAll(200, in: &pool)
         wait(1, in: &pool)
-        #expect(pool.wantsServer(now: 0) && pool.surplus == 0)
+        #expect(pool.wantsServer(now: 0) == true)
+        #expect(pool.surplus == 0)
     }
 
     @Test func theReserveOpensForWhoWaitedLong() {
@@ -237,10 +248,10 @@ import Testing
         }
         occupyAll(1, in: &pool)
         wait(2, in: &pool, now: .seconds(10))
-        #expect(!pool.wantsServer(now: .seconds(15) - 1))
-        #expect(pool.wantsServer(now: .seconds(15)))
+        #expect(pool.wantsServer(now: .seconds(15) - 1) == false)
+        #expect(pool.wantsServer(now: .seconds(15)) == true)
         pool.serverOpened()
-        #expect(!pool.wantsServer(now: .seconds(1_000)), "the reserve is used up")
+        #expect(pool.wantsServer(now: .seconds(1_000)) == false, "the reserve is used up")
     }
 
     @Test(arguments: [(0, Microseconds.seconds(5)), (1, 0)])
@@ -252,18 +263,18 @@ import Testing
         }
         occupyAll(1, in: &pool)
         wait(2, in: &pool)
-        #expect(!pool.wantsServer(now: .seconds(1_000)))
+        #expect(pool.wantsServer(now: .seconds(1_000)) == false)
     }
 
     @Test func theMinimumIsKept() {
         var pool = PoolTests.pool { $0.minPoolSize = 2 }
-        #expect(pool.isBelowMinimum(now: 0))
+        #expect(pool.isBelowMinimum(now: 0) == true)
         pool.serverOpened()
-        #expect(!pool.isBelowMinimum(now: 0), "one at a time")
+        #expect(pool.isBelowMinimum(now: 0) == false, "one at a time")
         pool.move(PoolTests.server(1), from: .login, to: .idle)
-        #expect(pool.isBelowMinimum(now: 0))
+        #expect(pool.isBelowMinimum(now: 0) == true)
         PoolTests.addIdleServer(2, to: &pool)
-        #expect(!pool.isBelowMinimum(now: 0))
+        #expect(pool.isBelowMinimum(now: 0) == false)
     }
 
     @Test func theMinimumIsNotAboveThePoolSize() {
@@ -271,9 +282,9 @@ import Testing
             $0.minPoolSize = 5
             $0.defaultPoolSize = 1
         }
-        #expect(pool.isBelowMinimum(now: 0))
+        #expect(pool.isBelowMinimum(now: 0) == true)
         PoolTests.addIdleServer(1, to: &pool)
-        #expect(!pool.isBelowMinimum(now: 0))
+        #expect(pool.isBelowMinimum(now: 0) == false)
     }
 
     @Test func whatIsBeyondTheLimitsIsSurplus() {
@@ -315,13 +326,13 @@ import Testing
         var pool = PoolTests.pool { $0.minPoolSize = 1 }
         wait(10, in: &pool)
         pool.loginFailed(.serverConnectTimeout, now: 0, jitter: 0)
-        #expect(!pool.wantsServer(now: .milliseconds(100) - 1))
-        #expect(!pool.isBelowMinimum(now: .milliseconds(100) - 1))
-        #expect(pool.wantsServer(now: .milliseconds(100)))
+        #expect(pool.wantsServer(now: .milliseconds(100) - 1) == false)
+        #expect(pool.isBelowMinimum(now: .milliseconds(100) - 1) == false)
+        #expect(pool.wantsServer(now: .milliseconds(100)) == true)
         pool.serverOpened()
-        #expect(!pool.wantsServer(now: .milliseconds(100)))
+        #expect(pool.wantsServer(now: .milliseconds(100)) == false)
         pool.loginSucceeded()
-        #expect(pool.wantsServer(now: 0), "and then as many as before")
+        #expect(pool.wantsServer(now: 0) == true, "and then as many as before")
     }
 
     @Test func whileAttemptsFailClientsAreToldAtOnce() {
@@ -334,7 +345,8 @@ import Testing
         #expect(pool.request(PoolTests.client(1), now: .seconds(1)) == .wait(ticket: 1))
         #expect(pool.failure == .serverConnectFailed)
         pool.forgetFailure()
-        #expect(pool.failure == nil && pool.nextAttemptTime == 0)
+        #expect(pool.failure == nil)
+        #expect(pool.nextAttemptTime == 0)
     }
 
     @Test func theServersOwnWordsArePassedOn() {

@@ -38,7 +38,8 @@ import Testing
         pools.updateDatabase("d") { $0.isPaused = true }
         let paused = Self.pool("d", "u", in: &pools)
         let other = Self.pool("e", "u", in: &pools)
-        #expect(pools[paused].isPaused && !pools[other].isPaused)
+        #expect(pools[paused].isPaused == true)
+        #expect(pools[other].isPaused == false)
     }
 
     // MARK: Counts
@@ -69,7 +70,7 @@ import Testing
         var pools = Pools()
         let id = Self.pool("d", "u", in: &pools)
         Self.open(500, in: id, of: &pools)
-        #expect(pools.mayOpenServer(id))
+        #expect(pools.mayOpenServer(id) == true)
         #expect(pools.poolToEvictFrom(for: id) == nil)
     }
 
@@ -79,10 +80,11 @@ import Testing
         let two = Self.pool("d", "v", in: &pools) { $0.maxDBConnections = 3 }
         let other = Self.pool("e", "u", in: &pools) { $0.maxDBConnections = 3 }
         Self.open(2, in: one, of: &pools)
-        #expect(pools.mayOpenServer(two))
+        #expect(pools.mayOpenServer(two) == true)
         Self.open(1, in: two, of: &pools)
-        #expect(!pools.mayOpenServer(one) && !pools.mayOpenServer(two))
-        #expect(pools.mayOpenServer(other))
+        #expect(pools.mayOpenServer(one) == false)
+        #expect(pools.mayOpenServer(two) == false)
+        #expect(pools.mayOpenServer(other) == true)
     }
 
     @Test func theUsersLimitHoldsAcrossItsPools() {
@@ -91,8 +93,8 @@ import Testing
         let two = Self.pool("e", "u", in: &pools) { $0.maxUserConnections = 2 }
         let other = Self.pool("d", "v", in: &pools) { $0.maxUserConnections = 2 }
         Self.open(2, in: one, of: &pools)
-        #expect(!pools.mayOpenServer(two))
-        #expect(pools.mayOpenServer(other))
+        #expect(pools.mayOpenServer(two) == false)
+        #expect(pools.mayOpenServer(other) == true)
     }
 
     // MARK: Eviction
@@ -124,7 +126,7 @@ import Testing
         var pools = Pools()
         let id = Self.pool("d", "u", in: &pools) { $0.maxDBConnections = 1 }
         Self.addIdle(1, in: id, of: &pools)
-        #expect(!pools.mayOpenServer(id))
+        #expect(pools.mayOpenServer(id) == false)
         #expect(pools.poolToEvictFrom(for: id) == nil)
     }
 
