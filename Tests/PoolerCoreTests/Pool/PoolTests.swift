@@ -2,7 +2,9 @@ import PoolerCore
 import PostgresWire
 import Testing
 
-/// Who gets which server, and who waits. A pool cannot be copied: `#expect` needs an operator here.
+/// Who gets which server, and who waits.
+///
+/// A pool cannot be copied, so that `#expect` needs an operator, even with `true`.
 @Suite struct PoolTests {
     // MARK: Free servers
 
