@@ -202,6 +202,10 @@ extension Worker {
         pools[pool].waitEnded()
         pools[pool].counters.waitMicroseconds &+= UInt64(max(0, now - clients[slot].waitStart))
         clients[slot].waitStart = 0
+        // The first place must be that of a client that waits: its time opens the reserve.
+        while let first = pools[pool].firstWaiter, !isWaiting(first) {
+            _ = pools[pool].takeWaiter()
+        }
     }
 
     /// Puts a client whose server died before it was used back to the head of the queue.
