@@ -72,8 +72,11 @@ extension Worker {
             case .failed(let bodyStart, let bodyEnd, let route):
                 undoDropped(slot)
                 if route == .pooler || !servers[slot].hasClient {
-                    servers[slot].taskError =
+                    // One that cannot be read is an error all the same.
+                    let response =
                         try? ErrorResponse(decoding: bytes.extracting(bodyStart..<bodyEnd))
+                    servers[slot].taskError =
+                        response ?? ErrorResponse(.error, "XX000", "unreadable error")
                 }
             case .protocolViolation:
                 flushAnswers(slot, bytes)
