@@ -2,9 +2,9 @@
 // strict, unused bits included, so that one value has one spelling.
 
 /// Base64, RFC 4648 section 4.
-package enum Base64 {
+public enum Base64 {
     /// Encodes `bytes`, with padding.
-    package static func encode(_ bytes: [UInt8]) -> [UInt8] {
+    public static func encode(_ bytes: [UInt8]) -> [UInt8] {
         var text: [UInt8] = []
         text.reserveCapacity((bytes.count + 2) / 3 * 4)
         for start in stride(from: 0, to: bytes.count, by: 3) {
@@ -24,7 +24,7 @@ package enum Base64 {
     }
 
     /// Decodes `text`; nil when it is not exactly what `encode` would have written.
-    package static func decode(_ text: some Collection<UInt8>) -> [UInt8]? {
+    public static func decode(_ text: some Collection<UInt8>) -> [UInt8]? {
         guard text.count % 4 == 0 else { return nil }
         let paddingCount = text.suffix(2).reversed().prefix { $0 == padding }.count
         var bytes: [UInt8] = []

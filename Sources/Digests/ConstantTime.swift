@@ -5,14 +5,14 @@ internal import COpenSSL
 /// Whether both hold the same bytes.
 ///
 /// The lengths are no secret: if they differ it answers at once.
-package func constantTimeEqual(_ left: [UInt8], _ right: [UInt8]) -> Bool {
+public func constantTimeEqual(_ left: [UInt8], _ right: [UInt8]) -> Bool {
     constantTimeEqual(left.span, right.span)
 }
 
 /// Whether both hold the same bytes.
 ///
 /// The lengths are no secret: if they differ it answers at once.
-package func constantTimeEqual(_ left: Span<UInt8>, _ right: Span<UInt8>) -> Bool {
+public func constantTimeEqual(_ left: Span<UInt8>, _ right: Span<UInt8>) -> Bool {
     guard left.count == right.count else { return false }
     return unsafe left.withUnsafeBytes { left in
         unsafe right.withUnsafeBytes { right in

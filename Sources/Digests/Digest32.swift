@@ -3,14 +3,14 @@
 // the bytes.
 
 /// A 32-byte value, compared in constant time.
-package struct Digest32: Sendable {
+public struct Digest32: Sendable {
     /// The number of bytes.
-    package static let byteCount = 32
+    public static let byteCount = 32
 
     private var storage: InlineArray<32, UInt8>
 
     /// Makes a digest of exactly 32 bytes; nil for any other number.
-    package init?(_ bytes: some Collection<UInt8>) {
+    public init?(_ bytes: some Collection<UInt8>) {
         guard bytes.count == Self.byteCount else { return nil }
         self.storage = InlineArray(repeating: 0)
         for (index, byte) in bytes.enumerated() { storage[index] = byte }
@@ -25,12 +25,12 @@ package struct Digest32: Sendable {
     }
 
     /// The bytes as an array.
-    package var bytes: [UInt8] {
+    public var bytes: [UInt8] {
         storage.indices.map { storage[$0] }
     }
 
     /// The bytes of both values, combined one by one by exclusive or.
-    package static func ^ (left: Digest32, right: Digest32) -> Digest32 {
+    public static func ^ (left: Digest32, right: Digest32) -> Digest32 {
         var result = left
         for index in result.storage.indices { result.storage[index] ^= right.storage[index] }
         return result
@@ -38,18 +38,18 @@ package struct Digest32: Sendable {
 }
 
 extension Digest32: Hashable {
-    package static func == (left: Digest32, right: Digest32) -> Bool {
+    public static func == (left: Digest32, right: Digest32) -> Bool {
         constantTimeEqual(left.storage.span, right.storage.span)
     }
 
-    package func hash(into hasher: inout Hasher) {
+    public func hash(into hasher: inout Hasher) {
         for index in storage.indices { hasher.combine(storage[index]) }
     }
 }
 
 extension Digest32: CustomStringConvertible, CustomReflectable {
     /// Says what it is, never its bytes.
-    package var description: String { "<32 bytes>" }
+    public var description: String { "<32 bytes>" }
 
-    package var customMirror: Mirror { Mirror(self, children: []) }
+    public var customMirror: Mirror { Mirror(self, children: []) }
 }

@@ -2,7 +2,7 @@
 // mode. It is an error and not a trap, because it must end one login and not the pooler.
 
 /// OpenSSL did not do what was asked.
-package enum DigestError: Error, Equatable, Sendable {
+public enum DigestError: Error, Equatable, Sendable {
     /// The algorithm is not available, or memory ran out.
     case unavailable
 }

@@ -3,10 +3,10 @@
 internal import COpenSSL
 
 /// MD5, RFC 1321.
-package enum MD5 {
+public enum MD5 {
     /// Digests `bytes` to 16 bytes.
     /// - Throws: `DigestError` when OpenSSL refuses, as in FIPS mode.
-    package static func hash(_ bytes: [UInt8]) throws(DigestError) -> [UInt8] {
+    public static func hash(_ bytes: [UInt8]) throws(DigestError) -> [UInt8] {
         var digest = [UInt8](repeating: 0, count: 16)
         let status = unsafe digest.withUnsafeMutableBufferPointer { output in
             unsafe bytes.withUnsafeBytes { input in
@@ -26,7 +26,7 @@ package enum MD5 {
 
     /// Digests `bytes` to 32 lower-case hexadecimal digits, as PostgreSQL writes them.
     /// - Throws: `DigestError` when OpenSSL refuses, as in FIPS mode.
-    package static func hexadecimalHash(_ bytes: [UInt8]) throws(DigestError) -> [UInt8] {
+    public static func hexadecimalHash(_ bytes: [UInt8]) throws(DigestError) -> [UInt8] {
         let digits = Array("0123456789abcdef".utf8)
         return try hash(bytes).flatMap { [digits[Int($0 >> 4)], digits[Int($0 & 15)]] }
     }

@@ -7,7 +7,7 @@ internal import COpenSSL
 /// This is not a pure function: only PoolerIO calls it.
 ///
 /// - Throws: `DigestError` when OpenSSL has no entropy.
-package func unpredictableBytes(count: Int) throws(DigestError) -> [UInt8] {
+public func unpredictableBytes(count: Int) throws(DigestError) -> [UInt8] {
     guard let byteCount = Int32(exactly: count), count >= 0 else { throw .unavailable }
     var bytes = [UInt8](repeating: 0, count: count)
     let status = unsafe bytes.withUnsafeMutableBufferPointer { output in

@@ -4,10 +4,10 @@
 internal import COpenSSL
 
 /// SHA-256, FIPS 180-4.
-package enum SHA256 {
+public enum SHA256 {
     /// Digests `bytes`.
     /// - Throws: `DigestError` when OpenSSL fails.
-    package static func hash(_ bytes: [UInt8]) throws(DigestError) -> Digest32 {
+    public static func hash(_ bytes: [UInt8]) throws(DigestError) -> Digest32 {
         try Digest32 { (output: inout MutableSpan<UInt8>) throws(DigestError) in
             let status = unsafe output.withUnsafeMutableBufferPointer { output in
                 unsafe bytes.withUnsafeBytes { input in
@@ -27,10 +27,10 @@ package enum SHA256 {
 }
 
 /// HMAC with SHA-256, RFC 2104.
-package enum HMACSHA256 {
+public enum HMACSHA256 {
     /// Authenticates `message` with `key`.
     /// - Throws: `DigestError` when OpenSSL fails.
-    package static func authenticate(
+    public static func authenticate(
         _ message: [UInt8],
         key: [UInt8]
     ) throws(DigestError) -> Digest32 {
@@ -57,13 +57,13 @@ package enum HMACSHA256 {
 }
 
 /// PBKDF2 with HMAC-SHA-256 and a key of 32 bytes: the function Hi of RFC 5802.
-package enum PBKDF2 {
+public enum PBKDF2 {
     /// Derives a key.
     ///
     /// The time grows with `iterations`: 4,096 take about a millisecond.
     ///
     /// - Throws: `DigestError` when OpenSSL fails or `iterations` is not positive.
-    package static func deriveKey(
+    public static func deriveKey(
         password: [UInt8],
         salt: [UInt8],
         iterations: Int

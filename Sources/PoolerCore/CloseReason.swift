@@ -1,10 +1,10 @@
 // Why a connection ends: one case each, with the words that clients and the log get. The words are
 // PgBouncer's wherever it has them, because scripts and drivers match on them.
 
-package import PostgresWire
+public import PostgresWire
 
 /// Why a client or server connection is closed.
-package enum CloseReason: Equatable, Sendable {
+public enum CloseReason: Equatable, Sendable {
     // The client's doing.
     case clientCloseRequest
     case clientUnexpectedEOF
@@ -55,7 +55,7 @@ package enum CloseReason: Equatable, Sendable {
     case uncertainState
 
     /// What the log line and the client's FATAL say.
-    package var text: String {
+    public var text: String {
         switch self {
         case .clientCloseRequest: "client close request"
         case .clientUnexpectedEOF: "client unexpected eof"
@@ -100,7 +100,7 @@ package enum CloseReason: Equatable, Sendable {
     }
 
     /// What the client is told, or nil when it is gone or ended the connection itself.
-    package var response: ErrorResponse? {
+    public var response: ErrorResponse? {
         switch self {
         case .clientCloseRequest, .clientUnexpectedEOF, .serverSaidWhy: nil
         case .clientRefused(let response), .serverLoginFailed(let response): response
@@ -109,5 +109,5 @@ package enum CloseReason: Equatable, Sendable {
     }
 
     /// Whether the log has it as the pooler's error, beside the line about the disconnect.
-    package var isPoolerError: Bool { response != nil }
+    public var isPoolerError: Bool { response != nil }
 }

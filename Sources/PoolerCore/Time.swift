@@ -4,12 +4,12 @@
 // microseconds, the unit in which PgBouncer reports times.
 
 /// A length of time, or a moment on a monotonic clock, in microseconds.
-package typealias Microseconds = Int64
+public typealias Microseconds = Int64
 
 extension Microseconds {
     /// The microseconds in `count` seconds; `count` is a constant of the source, not an input.
-    package static func seconds(_ count: Int64) -> Microseconds { count * 1_000_000 }
+    public static func seconds(_ count: Int64) -> Microseconds { count * 1_000_000 }
 
     /// The microseconds in `count` milliseconds; `count` is a constant of the source, not an input.
-    package static func milliseconds(_ count: Int64) -> Microseconds { count * 1_000 }
+    public static func milliseconds(_ count: Int64) -> Microseconds { count * 1_000 }
 }

@@ -5,24 +5,24 @@
 // The calendar arithmetic is Howard Hinnant's "civil from days": years start in March, so that the
 // leap day is the last of its year, and 400 years are one era of 146,097 days.
 
-package import PostgresWire
+public import PostgresWire
 
 /// A point in time, in microseconds since 1970-01-01 00:00:00 UTC.
-package struct Timestamp: Hashable, Comparable, Sendable {
+public struct Timestamp: Hashable, Comparable, Sendable {
     /// Microseconds since the epoch; negative before it.
-    package let unixMicroseconds: Int64
+    public let unixMicroseconds: Int64
 
     /// Wraps a reading of the wall clock.
-    package init(unixMicroseconds: Int64) {
+    public init(unixMicroseconds: Int64) {
         self.unixMicroseconds = unixMicroseconds
     }
 
-    package static func < (left: Timestamp, right: Timestamp) -> Bool {
+    public static func < (left: Timestamp, right: Timestamp) -> Bool {
         left.unixMicroseconds < right.unixMicroseconds
     }
 
     /// The fraction that the text carries.
-    package enum Precision: Sendable {
+    public enum Precision: Sendable {
         /// `2026-11-20 23:34:46 UTC`, as in SHOW columns.
         case seconds
         /// `2026-11-20 23:34:46.502 UTC`, as in log lines.
@@ -30,7 +30,7 @@ package struct Timestamp: Hashable, Comparable, Sendable {
     }
 
     /// The time as text.
-    package func text(_ precision: Precision = .seconds) -> ByteString {
+    public func text(_ precision: Precision = .seconds) -> ByteString {
         var bytes: [UInt8] = []
         bytes.reserveCapacity(27)
         appendText(precision, to: &bytes)
@@ -38,7 +38,7 @@ package struct Timestamp: Hashable, Comparable, Sendable {
     }
 
     /// Appends the time as text, without allocating anything else.
-    package func appendText(_ precision: Precision, to bytes: inout [UInt8]) {
+    public func appendText(_ precision: Precision, to bytes: inout [UInt8]) {
         let (days, microsecondOfDay) = unixMicroseconds.flooredDivision(by: 86_400_000_000)
         let date = Self.civilDate(daysSinceEpoch: days)
         let second = microsecondOfDay / 1_000_000

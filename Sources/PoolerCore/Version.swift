@@ -2,19 +2,19 @@
 // answers like. Nothing else repeats them.
 
 /// The versions that the pooler reports.
-package enum MartletVersion {
+public enum MartletVersion {
     /// Martlet's own version.
-    package static let current = "0.1.0"
+    public static let current = "0.1.0"
 
     /// The PgBouncer release whose console, columns and messages are given.
-    package static let pgbouncer = "1.25.2"
+    public static let pgbouncer = "1.25.2"
 
     /// The answer to SHOW VERSION.
     ///
     /// Monitoring looks for the first `x.y.z` behind `PgBouncer`, or takes the text as a label, so
     /// our own version stands behind it.
-    package static let consoleText = "PgBouncer \(pgbouncer) (Martlet \(current))"
+    public static let consoleText = "PgBouncer \(pgbouncer) (Martlet \(current))"
 
     /// The console's server_version parameter.
-    package static let consoleServerVersion = "\(pgbouncer)/bouncer"
+    public static let consoleServerVersion = "\(pgbouncer)/bouncer"
 }

@@ -4,22 +4,22 @@
 //     | type: 1 | length: 4, big endian, >= 4 | body: length - 4 |
 
 /// A message's type byte and the size of its body.
-package struct MessageHeader: Equatable, BitwiseCopyable, Sendable {
+public struct MessageHeader: Equatable, BitwiseCopyable, Sendable {
     /// The size of a header: one type byte and four length bytes.
-    package static let byteCount = 5
+    public static let byteCount = 5
 
     /// The type byte, to be wrapped by the direction's message type.
-    package let typeByte: UInt8
+    public let typeByte: UInt8
     /// The number of bytes after the header, 0 or more.
-    package let bodyByteCount: Int
+    public let bodyByteCount: Int
 
     /// The size of header and body together.
     @inlinable
-    package var messageByteCount: Int { Self.byteCount &+ bodyByteCount }
+    public var messageByteCount: Int { Self.byteCount &+ bodyByteCount }
 
     /// Makes a header from its parts.
     @inlinable
-    package init(typeByte: UInt8, bodyByteCount: Int) {
+    public init(typeByte: UInt8, bodyByteCount: Int) {
         self.typeByte = typeByte
         self.bodyByteCount = bodyByteCount
     }
@@ -32,7 +32,7 @@ package struct MessageHeader: Equatable, BitwiseCopyable, Sendable {
     ///   - limit: the largest length field to accept, in bytes.
     /// - Throws: `WireError.invalidLength` for a length below 4 or above `limit`.
     @inlinable
-    package init?(peeking bytes: RawSpan, at offset: Int, limit: Int) throws(WireError) {
+    public init?(peeking bytes: RawSpan, at offset: Int, limit: Int) throws(WireError) {
         guard bytes.byteCount &- offset >= Self.byteCount else { return nil }
         let length = Int(bytes.bigEndianUInt32(at: offset &+ 1))
         guard length >= 4, length <= limit else { throw .invalidLength(length) }

@@ -2,16 +2,16 @@
 // test, `dump`, gets the name of the type and nothing of what is inside.
 
 /// A value whose contents never appear in text.
-package protocol Redacted: CustomStringConvertible, CustomDebugStringConvertible, CustomReflectable
+public protocol Redacted: CustomStringConvertible, CustomDebugStringConvertible, CustomReflectable
 {}
 
 extension Redacted {
     /// The name of the type.
-    package var description: String { "<\(Self.self)>" }
+    public var description: String { "<\(Self.self)>" }
 
     /// The name of the type.
-    package var debugDescription: String { description }
+    public var debugDescription: String { description }
 
     /// A mirror without children.
-    package var customMirror: Mirror { Mirror(self, children: []) }
+    public var customMirror: Mirror { Mirror(self, children: []) }
 }

@@ -5,54 +5,54 @@
 // "GSSENCRequest"; MAX_STARTUP_PACKET_LENGTH is 10,000.
 
 /// The version that a StartupMessage asks for.
-package struct ProtocolVersion: Equatable, Comparable, Sendable {
-    package let major: UInt16
-    package let minor: UInt16
+public struct ProtocolVersion: Equatable, Comparable, Sendable {
+    public let major: UInt16
+    public let minor: UInt16
 
     /// The only version that the pooler speaks: 3.0.
-    package static let v3 = ProtocolVersion(major: 3, minor: 0)
+    public static let v3 = ProtocolVersion(major: 3, minor: 0)
 
-    package init(major: UInt16, minor: UInt16) {
+    public init(major: UInt16, minor: UInt16) {
         self.major = major
         self.minor = minor
     }
 
-    package static func < (left: ProtocolVersion, right: ProtocolVersion) -> Bool {
+    public static func < (left: ProtocolVersion, right: ProtocolVersion) -> Bool {
         (left.major, left.minor) < (right.major, right.minor)
     }
 }
 
 /// A name and value of a StartupMessage.
-package struct StartupParameter: Hashable, Sendable {
-    package let name: ByteString
-    package let value: ByteString
+public struct StartupParameter: Hashable, Sendable {
+    public let name: ByteString
+    public let value: ByteString
 
-    package init(name: ByteString, value: ByteString) {
+    public init(name: ByteString, value: ByteString) {
         self.name = name
         self.value = value
     }
 }
 
 /// The identity that a CancelRequest carries, given out earlier by BackendKeyData.
-package struct CancelKey: Hashable, Sendable {
-    package let processID: Int32
-    package let secretKey: Int32
+public struct CancelKey: Hashable, Sendable {
+    public let processID: Int32
+    public let secretKey: Int32
 
-    package init(processID: Int32, secretKey: Int32) {
+    public init(processID: Int32, secretKey: Int32) {
         self.processID = processID
         self.secretKey = secretKey
     }
 }
 
 /// A packet without a type byte, the first thing on a connection.
-package enum StartupPacket: Equatable, Sendable {
+public enum StartupPacket: Equatable, Sendable {
     case startupMessage(version: ProtocolVersion, parameters: [StartupParameter])
     case cancelRequest(CancelKey)
     case sslRequest
     case gssencRequest
 
     /// The longest packet that is accepted, in bytes, its length field included.
-    package static let byteCountLimit = 10_000
+    public static let byteCountLimit = 10_000
 
     private static let cancelRequestCode: Int32 = 80_877_102
     private static let sslRequestCode: Int32 = 80_877_103
@@ -61,7 +61,7 @@ package enum StartupPacket: Equatable, Sendable {
     /// The size of the packet at the start of `bytes`, or nil when its length has not arrived.
     ///
     /// - Throws: `WireError.invalidLength` outside 8...10,000.
-    package static func byteCount(peeking bytes: RawSpan) throws(WireError) -> Int? {
+    public static func byteCount(peeking bytes: RawSpan) throws(WireError) -> Int? {
         guard bytes.byteCount >= 4 else { return nil }
         let length = Int(bytes.bigEndianUInt32(at: 0))
         guard length >= 8, length <= byteCountLimit else { throw .invalidLength(length) }
@@ -73,7 +73,7 @@ package enum StartupPacket: Equatable, Sendable {
     /// - Parameter packet: exactly the bytes that `byteCount(peeking:)` announced.
     /// - Throws: `WireError` for a packet that PostgreSQL would refuse. An unknown major version is
     ///   not an error here; its parameters are left out.
-    package init(decoding packet: RawSpan) throws(WireError) {
+    public init(decoding packet: RawSpan) throws(WireError) {
         var reader = ByteReader(packet)
         _ = try reader.readInt32()
         let code = try reader.readInt32()
@@ -119,7 +119,7 @@ package enum StartupPacket: Equatable, Sendable {
 
 extension ByteWriter {
     /// Appends a StartupMessage for version 3.0.
-    package mutating func startupMessage(_ parameters: [StartupParameter]) {
+    public mutating func startupMessage(_ parameters: [StartupParameter]) {
         lengthPrefixed { packet in
             packet.write(Int32(3 << 16))
             for parameter in parameters {
@@ -131,7 +131,7 @@ extension ByteWriter {
     }
 
     /// Appends a CancelRequest.
-    package mutating func cancelRequest(_ key: CancelKey) {
+    public mutating func cancelRequest(_ key: CancelKey) {
         lengthPrefixed { packet in
             packet.write(Int32(80_877_102))
             packet.write(key.processID)

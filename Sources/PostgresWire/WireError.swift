@@ -1,7 +1,7 @@
 // What can be wrong with bytes from a peer. Thrown, never trapped: the bytes come from the network.
 
 /// A violation of the frontend/backend protocol by the peer.
-package enum WireError: Error, Equatable, Sendable {
+public enum WireError: Error, Equatable, Sendable {
     /// A message length field below 4 or above the limit.
     case invalidLength(Int)
     /// A message ended before its last field.

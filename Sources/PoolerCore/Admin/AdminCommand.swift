@@ -1,10 +1,10 @@
 // What a console statement asks for, after parsing and before authorization. Commands are values:
 // whoever runs them decides nothing about names, roles or answers.
 
-package import PostgresWire
+public import PostgresWire
 
 /// A command of the console.
-package enum AdminCommand: Equatable, Sendable {
+public enum AdminCommand: Equatable, Sendable {
     /// DISABLE: refuse new logins to a database.
     case disable(database: ByteString)
     /// ENABLE: allow logins to a database again.
@@ -38,7 +38,7 @@ package enum AdminCommand: Equatable, Sendable {
 }
 
 /// How SHUTDOWN ends the process.
-package enum ShutdownMode: Equatable, Sendable {
+public enum ShutdownMode: Equatable, Sendable {
     /// At once, without an answer.
     case immediate
     /// When all servers have been released, as after SIGINT.
@@ -48,14 +48,14 @@ package enum ShutdownMode: Equatable, Sendable {
 }
 
 /// Which client KILL_CLIENT means: its `id` or its `ptr` in SHOW CLIENTS.
-package enum ClientReference: Equatable, Sendable {
+public enum ClientReference: Equatable, Sendable {
     /// The decimal number in column `id`.
     case id(UInt64)
     /// The hexadecimal number in column `ptr`, with `0x`.
     case pointer(UInt64)
 
     /// Reads a reference, or returns nil when `text` is neither form.
-    package init?(_ text: ByteString) {
+    public init?(_ text: ByteString) {
         let digits = text.text
         if digits.hasPrefix("0x") || digits.hasPrefix("0X") {
             let hexadecimal = digits.dropFirst(2)
@@ -70,7 +70,7 @@ package enum ClientReference: Equatable, Sendable {
 }
 
 /// A PostgreSQL setting that the console pretends to have, because drivers SET or SHOW it unasked.
-package enum FakeSetting: String, CaseIterable, Equatable, Sendable {
+public enum FakeSetting: String, CaseIterable, Equatable, Sendable {
     case clientEncoding = "client_encoding"
     case dateStyle = "datestyle"
     case defaultTransactionIsolation = "default_transaction_isolation"
@@ -78,7 +78,7 @@ package enum FakeSetting: String, CaseIterable, Equatable, Sendable {
     case timeZone = "timezone"
 
     /// What SHOW answers.
-    package var value: String {
+    public var value: String {
         switch self {
         case .clientEncoding: "UTF-8"
         case .dateStyle: "ISO"
@@ -91,7 +91,7 @@ package enum FakeSetting: String, CaseIterable, Equatable, Sendable {
 
 extension AdminCommand {
     /// What is written to the log when the command begins, or nil for commands that only look.
-    package var logText: String? {
+    public var logText: String? {
         switch self {
         case .disable(let database): "DISABLE '\(database)' command issued"
         case .enable(let database): "ENABLE '\(database)' command issued"

@@ -4,7 +4,7 @@
 import PostgresWire
 
 /// The reference of the console, in Markdown.
-package func adminDocument() -> String {
+public func adminDocument() -> String {
     let sections = [documentIntroduction, commandSection, settingSection, tableSection]
     return sections.joined(separator: "\n") + "\n"
 }

@@ -2,10 +2,10 @@
 // The texts are PgBouncer's, letter by letter: scripts look for them. Errors that PgBouncer cannot
 // have, because it does not speak the extended protocol, are PostgreSQL's.
 
-package import PostgresWire
+public import PostgresWire
 
 /// Why a console statement failed.
-package enum AdminError: Error, Equatable, Sendable {
+public enum AdminError: Error, Equatable, Sendable {
     /// The statement does not parse, or names no command.
     case invalidCommand(ByteString)
     /// A name or value is longer than the console takes.
@@ -59,7 +59,7 @@ package enum AdminError: Error, Equatable, Sendable {
     case unsupportedMessage(type: UInt8)
 
     /// The SQLSTATE.
-    package var sqlState: SQLState {
+    public var sqlState: SQLState {
         switch self {
         case .reloadFailed: "F0000"
         case .canceled: "57014"
@@ -80,7 +80,7 @@ package enum AdminError: Error, Equatable, Sendable {
     }
 
     /// The text of field M, not cut.
-    package var message: ByteString {
+    public var message: ByteString {
         switch self {
         case .invalidCommand(let query): Self.join("invalid command '", query, "', use SHOW HELP;")
         case .badArguments: "bad arguments"
@@ -115,7 +115,7 @@ package enum AdminError: Error, Equatable, Sendable {
     }
 
     /// The text of field D, when there is more to say.
-    package var detail: String? {
+    public var detail: String? {
         switch self {
         case .setFailed(let detail), .reloadFailed(let detail): detail
         default: nil
@@ -123,7 +123,7 @@ package enum AdminError: Error, Equatable, Sendable {
     }
 
     /// The error as a message, with a text of bounded length.
-    package var response: ErrorResponse {
+    public var response: ErrorResponse {
         var response = ErrorResponse(.error, sqlState, "", detail: detail)
         response.message =
             message.count <= Self.byteCountLimit
@@ -132,7 +132,7 @@ package enum AdminError: Error, Equatable, Sendable {
     }
 
     /// The longest text that is sent, in bytes: it may quote a whole query.
-    package static let byteCountLimit = 1_023
+    public static let byteCountLimit = 1_023
 
     private static func join(
         _ prefix: String,

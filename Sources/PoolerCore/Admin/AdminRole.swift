@@ -1,10 +1,10 @@
 // Who may use the console, and how far. Decided once, at login; what a role may do is a column of
 // the command table and of the SHOW tables.
 
-package import PostgresWire
+public import PostgresWire
 
 /// How much a console client may do; each role includes the ones before it.
-package enum AdminRole: Comparable, CaseIterable, Sendable {
+public enum AdminRole: Comparable, CaseIterable, Sendable {
     /// May look.
     case stats
     /// May do everything.
@@ -12,22 +12,22 @@ package enum AdminRole: Comparable, CaseIterable, Sendable {
 }
 
 /// The settings and facts on which access to the console depends.
-package struct ConsoleAccess: Equatable, Sendable {
+public struct ConsoleAccess: Equatable, Sendable {
     /// The databases on which the console answers.
-    package static let databases: [ByteString] = ["pgbouncer", "martlet"]
+    public static let databases: [ByteString] = ["pgbouncer", "martlet"]
 
     /// The users who, over a Unix socket and with the pooler's own user id, need no password.
-    package static let ownUsers: [ByteString] = ["pgbouncer", "martlet"]
+    public static let ownUsers: [ByteString] = ["pgbouncer", "martlet"]
 
     /// The setting admin_users.
-    package var adminUsers: [ByteString]
+    public var adminUsers: [ByteString]
     /// The setting stats_users.
-    package var statsUsers: [ByteString]
+    public var statsUsers: [ByteString]
     /// Whether auth_type is `any`, which believes every name.
-    package var authTypeIsAny: Bool
+    public var authTypeIsAny: Bool
 
     /// Joins the settings.
-    package init(adminUsers: [ByteString], statsUsers: [ByteString], authTypeIsAny: Bool) {
+    public init(adminUsers: [ByteString], statsUsers: [ByteString], authTypeIsAny: Bool) {
         self.adminUsers = adminUsers
         self.statsUsers = statsUsers
         self.authTypeIsAny = authTypeIsAny
@@ -40,7 +40,7 @@ package struct ConsoleAccess: Equatable, Sendable {
     ///   - peerIsPoolerUser: the client came over a Unix socket and the kernel says that its user id
     ///     is that of this process.
     /// - Returns: true when no password is asked for.
-    package static func isOwner(user: ByteString, peerIsPoolerUser: Bool) -> Bool {
+    public static func isOwner(user: ByteString, peerIsPoolerUser: Bool) -> Bool {
         peerIsPoolerUser && ownUsers.contains(user)
     }
 
@@ -50,7 +50,7 @@ package struct ConsoleAccess: Equatable, Sendable {
     ///   - user: the authenticated name; with auth_type `any`, the name that was claimed.
     ///   - isOwner: what `isOwner(user:peerIsPoolerUser:)` said.
     /// - Returns: nil for a client to be refused with `ConsoleAnswer.notAllowed`.
-    package func role(user: ByteString, isOwner: Bool) -> AdminRole? {
+    public func role(user: ByteString, isOwner: Bool) -> AdminRole? {
         if isOwner || adminUsers.contains(user) { return .admin }
         if authTypeIsAny || statsUsers.contains(user) { return .stats }
         return nil

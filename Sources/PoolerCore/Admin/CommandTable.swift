@@ -2,10 +2,10 @@
 // does. The parser, authorization, tags, SHOW HELP and the documentation derive from the rows, so
 // that no command can forget one of them. The order is alphabetical, and tested.
 
-package import PostgresWire
+public import PostgresWire
 
 /// The name of a command, as SHOW HELP spells it.
-package enum CommandName: String, CaseIterable, Sendable {
+public enum CommandName: String, CaseIterable, Sendable {
     case disable = "DISABLE"
     case enable = "ENABLE"
     case kill = "KILL"
@@ -22,7 +22,7 @@ package enum CommandName: String, CaseIterable, Sendable {
 }
 
 /// What may stand behind a command's name, and the command it makes.
-package enum ArgumentShape: Sendable {
+public enum ArgumentShape: Sendable {
     /// Nothing.
     case none(AdminCommand)
     /// A database, or nothing for all of them.
@@ -39,7 +39,7 @@ package enum ArgumentShape: Sendable {
     case setting
 
     /// The argument as SHOW HELP and the documentation show it.
-    package var synopsis: String {
+    public var synopsis: String {
         switch self {
         case .none: ""
         case .optionalDatabase: " [<db>]"
@@ -53,19 +53,19 @@ package enum ArgumentShape: Sendable {
 }
 
 /// A row of the command table.
-package struct CommandRow: Sendable {
+public struct CommandRow: Sendable {
     /// The command's name.
-    package let name: CommandName
+    public let name: CommandName
     /// Other words for it.
-    package let aliases: [String]
+    public let aliases: [String]
     /// What may follow the name.
-    package let argument: ArgumentShape
+    public let argument: ArgumentShape
     /// Who may use it; SHOW tables can ask for more.
-    package let role: AdminRole
+    public let role: AdminRole
     /// The tag of CommandComplete; nil when there is no answer, or the tag repeats the argument.
-    package let tag: String?
+    public let tag: String?
     /// What it does.
-    package let doc: String
+    public let doc: String
 
     fileprivate init(
         _ name: CommandName,
@@ -85,7 +85,7 @@ package struct CommandRow: Sendable {
 }
 
 /// Every command of the console.
-package let commandTable: [CommandRow] = [
+public let commandTable: [CommandRow] = [
     CommandRow(
         .disable,
         .requiredDatabase { .disable(database: $0) },
@@ -176,7 +176,7 @@ package let commandTable: [CommandRow] = [
 
 extension CommandRow {
     /// The row whose name or alias is `word`, in any case.
-    package static func named(_ word: ByteString) -> CommandRow? {
+    public static func named(_ word: ByteString) -> CommandRow? {
         commandTable.first { row in
             word.equalsIgnoringCase(row.name.rawValue)
                 || row.aliases.contains { word.equalsIgnoringCase($0) }
@@ -184,7 +184,7 @@ extension CommandRow {
     }
 
     /// The row of a command.
-    package static func of(_ command: AdminCommand) -> CommandRow {
+    public static func of(_ command: AdminCommand) -> CommandRow {
         let name = command.name
         guard let row = commandTable.first(where: { $0.name == name }) else {
             preconditionFailure("no row for \(name.rawValue)")
@@ -195,7 +195,7 @@ extension CommandRow {
 
 extension AdminCommand {
     /// The command's name, by which its row is found.
-    package var name: CommandName {
+    public var name: CommandName {
         switch self {
         case .disable: .disable
         case .enable: .enable
@@ -214,7 +214,7 @@ extension AdminCommand {
     }
 
     /// The tag of CommandComplete.
-    package var tag: ByteString {
+    public var tag: ByteString {
         switch self {
         case .set(let key, let value):
             ByteString(Array("SET ".utf8) + key.bytes + Array("=".utf8) + value.bytes)
@@ -225,7 +225,7 @@ extension AdminCommand {
 
     /// Who may run the command: the row's role, unless the table shown asks for more, or nothing
     /// happens at all.
-    package var requiredRole: AdminRole {
+    public var requiredRole: AdminRole {
         switch self {
         case .setIgnored: .stats
         case .show(let kind): max(CommandRow.of(self).role, kind.definition.role)
@@ -236,7 +236,7 @@ extension AdminCommand {
 
 extension ByteString {
     /// Whether this is `word`, ASCII letters compared without case.
-    package func equalsIgnoringCase(_ word: String) -> Bool {
+    public func equalsIgnoringCase(_ word: String) -> Bool {
         bytes.count == word.utf8.count
             && zip(bytes, word.utf8).allSatisfy { $0.lowercasedASCII == $1.lowercasedASCII }
     }

@@ -1,10 +1,10 @@
 // The bytes of the console's answers: what a client is told at login, the result of a command, an
 // error, the help notice. It decides how an answer looks, never whether it is given or when.
 
-package import PostgresWire
+public import PostgresWire
 
 /// How a command that a console session asked for has ended.
-package enum ConsoleOutcome: Sendable {
+public enum ConsoleOutcome: Sendable {
     /// It was done; the answer is its tag.
     case done
     /// For SHOW: what `ShowDefinition.parts` of the table asks for.
@@ -14,9 +14,9 @@ package enum ConsoleOutcome: Sendable {
 }
 
 /// Messages that the console sends besides the answers to commands.
-package enum ConsoleAnswer {
+public enum ConsoleAnswer {
     /// The parameters reported at login, in order.
-    package static let loginParameters: [ParameterStatus] = [
+    public static let loginParameters: [ParameterStatus] = [
         ParameterStatus(
             name: "server_version",
             value: ByteString(MartletVersion.consoleServerVersion)
@@ -30,7 +30,7 @@ package enum ConsoleAnswer {
     ]
 
     /// What follows AuthenticationOk: the parameters, the cancel key, ReadyForQuery.
-    package static func welcome(cancelKey: CancelKey) -> [UInt8] {
+    public static func welcome(cancelKey: CancelKey) -> [UInt8] {
         var writer = ByteWriter()
         for parameter in loginParameters {
             writer.parameterStatus(name: parameter.name, value: parameter.value)
@@ -41,13 +41,13 @@ package enum ConsoleAnswer {
     }
 
     /// The refusal of a client that `ConsoleAccess` gives no role.
-    package static let notAllowed = ErrorResponse(.fatal, .protocolViolation, "not allowed")
+    public static let notAllowed = ErrorResponse(.fatal, .protocolViolation, "not allowed")
 
     /// What is said before the connection closes on a message that cannot be.
-    package static let badPacket = ErrorResponse(.fatal, .protocolViolation, "bad packet")
+    public static let badPacket = ErrorResponse(.fatal, .protocolViolation, "bad packet")
 
     /// What SHOW HELP says.
-    package static let help = ErrorResponse(
+    public static let help = ErrorResponse(
         .notice,
         .successfulCompletion,
         "Console usage",
@@ -55,7 +55,7 @@ package enum ConsoleAnswer {
     )
 
     /// What SET of a setting that is not ours says.
-    package static let setIgnored = ErrorResponse(.notice, .successfulCompletion, "SET ignored")
+    public static let setIgnored = ErrorResponse(.notice, .successfulCompletion, "SET ignored")
 
     private static var helpDetail: String {
         let tables = ShowKind.allCases.map(\.rawValue).joined(separator: "|")

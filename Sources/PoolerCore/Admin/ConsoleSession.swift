@@ -8,12 +8,12 @@
 //
 // A Query may hold several statements: `completed` then says what comes next.
 
-package import PostgresWire
+public import PostgresWire
 
 /// What the driver does next, after sending `bytes`.
-package struct ConsoleStep: Equatable, Sendable {
+public struct ConsoleStep: Equatable, Sendable {
     /// The step that follows the bytes.
-    package enum Next: Equatable, Sendable {
+    public enum Next: Equatable, Sendable {
         /// Go on reading.
         case receive
         /// Run the command, now or over time, and call `completed`. Until then `received` must not
@@ -24,14 +24,14 @@ package struct ConsoleStep: Equatable, Sendable {
     }
 
     /// What to send, possibly nothing.
-    package var bytes: [UInt8]
+    public var bytes: [UInt8]
     /// What to do then.
-    package var next: Next
+    public var next: Next
     /// The error among the bytes, for the log.
-    package var failure: AdminError?
+    public var failure: AdminError?
 
     /// Joins the parts of a step.
-    package init(bytes: [UInt8], next: Next, failure: AdminError? = nil) {
+    public init(bytes: [UInt8], next: Next, failure: AdminError? = nil) {
         self.bytes = bytes
         self.next = next
         self.failure = failure
@@ -39,12 +39,12 @@ package struct ConsoleStep: Equatable, Sendable {
 }
 
 /// The state of a console client.
-package struct ConsoleSession: Sendable {
+public struct ConsoleSession: Sendable {
     /// The most statements and the most portals that a client may keep.
-    package static let nameLimit = 64
+    public static let nameLimit = 64
 
     /// What the client may do.
-    package let role: AdminRole
+    public let role: AdminRole
 
     private enum Mode: Sendable {
         /// Waits for a message.
@@ -80,12 +80,12 @@ package struct ConsoleSession: Sendable {
     private var failure: AdminError?
 
     /// Starts a session for a client that has logged in.
-    package init(role: AdminRole) {
+    public init(role: AdminRole) {
         self.role = role
     }
 
     /// Whether a command runs whose end has not been reported.
-    package var isWaiting: Bool {
+    public var isWaiting: Bool {
         switch mode {
         case .ready, .skippingToSync: false
         case .runningQuery, .runningPortal: true
@@ -98,7 +98,7 @@ package struct ConsoleSession: Sendable {
     ///   - type: the message's type byte.
     ///   - body: what follows its length.
     /// - Returns: what to send and what to do then.
-    package mutating func received(_ type: FrontendMessageType, body: RawSpan) -> ConsoleStep {
+    public mutating func received(_ type: FrontendMessageType, body: RawSpan) -> ConsoleStep {
         precondition(!isWaiting, "a message was read while a command runs")
         if case .skippingToSync = mode, type != .sync, type != .terminate { return step(.receive) }
         do {
@@ -120,7 +120,7 @@ package struct ConsoleSession: Sendable {
     }
 
     /// Takes the outcome of the command that the last step named.
-    package mutating func completed(_ outcome: ConsoleOutcome) -> ConsoleStep {
+    public mutating func completed(_ outcome: ConsoleOutcome) -> ConsoleStep {
         switch mode {
         case .ready, .skippingToSync:
             preconditionFailure("no command runs")

@@ -1,10 +1,10 @@
 // Why a login failed, as two tables: what the peer is told, and what the log says. The peer of a
 // failed client login learns nothing that would tell a known user from an unknown one.
 
-package import PostgresWire
+public import PostgresWire
 
 /// Why a client's login failed.
-package enum AuthenticationFailure: Error, Equatable, Sendable {
+public enum AuthenticationFailure: Error, Equatable, Sendable {
     case trustRejected
     case wrongPassword
     case saslFailed(SCRAMError)
@@ -15,7 +15,7 @@ package enum AuthenticationFailure: Error, Equatable, Sendable {
     case digestUnavailable
 
     /// The text that the client gets, PgBouncer's where PgBouncer has one.
-    package var message: String {
+    public var message: String {
         switch self {
         case .trustRejected: "\"trust\" authentication failed"
         case .wrongPassword: "password authentication failed"
@@ -29,7 +29,7 @@ package enum AuthenticationFailure: Error, Equatable, Sendable {
     }
 
     /// What the log may add, or nil when `message` says all.
-    package var logDetail: String? {
+    public var logDetail: String? {
         switch self {
         case .saslFailed(let error): "\(error)"
         case .malformedMessage(let error): "\(error)"
@@ -42,13 +42,13 @@ package enum AuthenticationFailure: Error, Equatable, Sendable {
     /// The ErrorResponse for the client.
     ///
     /// PostgreSQL would say 28P01; PgBouncer says 08P01, and that is what scripts match.
-    package var errorResponse: ErrorResponse {
+    public var errorResponse: ErrorResponse {
         ErrorResponse(.fatal, .protocolViolation, message)
     }
 }
 
 /// Why the pooler could not log in to a server, apart from the server's own ErrorResponse.
-package enum ServerAuthenticationFailure: Error, Equatable, Sendable {
+public enum ServerAuthenticationFailure: Error, Equatable, Sendable {
     /// What is known of the user cannot answer what the server asks.
     case wrongPasswordType
     case noSupportedMechanism
@@ -59,7 +59,7 @@ package enum ServerAuthenticationFailure: Error, Equatable, Sendable {
     case saslFailed(SCRAMError)
 
     /// The text for the log and for the clients that wait for the server.
-    package var message: String {
+    public var message: String {
         "server login failed: \(reason)"
     }
 

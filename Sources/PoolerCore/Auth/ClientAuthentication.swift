@@ -5,10 +5,10 @@
 //     started -> waiting for a password message -> (SCRAM: waiting for the second) -> finished
 
 internal import Digests
-package import PostgresWire
+public import PostgresWire
 
 /// How clients prove who they are: the values of auth_type that need no outside help.
-package enum AuthMethod: Sendable, CaseIterable {
+public enum AuthMethod: Sendable, CaseIterable {
     case any
     case trust
     case plain
@@ -17,9 +17,9 @@ package enum AuthMethod: Sendable, CaseIterable {
 }
 
 /// One client's login.
-package struct ClientAuthentication: Sendable, Redacted {
+public struct ClientAuthentication: Sendable, Redacted {
     /// What to do next.
-    package enum Action: Equatable, Sendable, Redacted {
+    public enum Action: Equatable, Sendable, Redacted {
         /// Send this message and wait for a password message.
         case send([UInt8])
         /// The client is who it says. Send `reply`, which may be empty, before AuthenticationOk.
@@ -27,7 +27,7 @@ package struct ClientAuthentication: Sendable, Redacted {
         case failed(AuthenticationFailure)
 
         /// The action without what it carries.
-        package var description: String {
+        public var description: String {
             switch self {
             case .send(let bytes): "send(\(bytes.count) bytes)"
             case .succeeded(_, let reply): "succeeded(reply: \(reply.count) bytes)"
@@ -37,7 +37,7 @@ package struct ClientAuthentication: Sendable, Redacted {
     }
 
     /// The longest body of a password message, in bytes: PG_MAX_AUTH_TOKEN_LENGTH.
-    package static let passwordMessageByteLimit = 65_535
+    public static let passwordMessageByteLimit = 65_535
 
     private enum State {
         /// `started` has not been called.
@@ -60,7 +60,7 @@ package struct ClientAuthentication: Sendable, Redacted {
 
     /// The SCRAM secret of a plain password, as it was handed in or had to be derived: worth keeping
     /// for the user's next login.
-    package private(set) var derivedSecret: DerivedSecret?
+    public private(set) var derivedSecret: DerivedSecret?
 
     /// - Parameters:
     ///   - method: md5 becomes SCRAM for a user whose stored secret is SCRAM.
@@ -71,7 +71,7 @@ package struct ClientAuthentication: Sendable, Redacted {
     ///   - seed: the same for the life of the process.
     ///   - nonce: 18 random bytes.
     ///   - md5Salt: 4 random bytes.
-    package init(
+    public init(
         method: AuthMethod,
         user: ByteString,
         secret: StoredSecret?,
@@ -91,7 +91,7 @@ package struct ClientAuthentication: Sendable, Redacted {
     }
 
     /// Returns the first request, or the outcome where no password is asked for.
-    package mutating func started() -> Action {
+    public mutating func started() -> Action {
         guard case .new = exchange(&state, with: .finished) else {
             return .failed(.unexpectedMessage)
         }
@@ -114,7 +114,7 @@ package struct ClientAuthentication: Sendable, Redacted {
     }
 
     /// Takes the body of a message of type 'p'.
-    package mutating func received(_ body: RawSpan) -> Action {
+    public mutating func received(_ body: RawSpan) -> Action {
         do throws(AuthenticationFailure) {
             switch exchange(&state, with: .finished) {
             case .new, .finished:

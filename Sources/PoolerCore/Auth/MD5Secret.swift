@@ -2,15 +2,15 @@
 // wire goes md5(secret + salt). Whoever knows the secret can log in: that is the method's weakness,
 // and why a stored md5 secret is enough to answer a server.
 
-package import Digests
-package import PostgresWire
+public import Digests
+public import PostgresWire
 
 /// An md5 secret: 32 hexadecimal digits, stored behind the letters "md5".
-package struct MD5Secret: Sendable, Redacted {
+public struct MD5Secret: Sendable, Redacted {
     private let digits: [UInt8]
 
     /// Reads "md5" and 32 lower-case hexadecimal digits; nil for anything else.
-    package init?(parsing text: ByteString) {
+    public init?(parsing text: ByteString) {
         guard text.count == Self.byteCount, text.bytes.starts(with: Self.prefix) else { return nil }
         let digits = Array(text.bytes.dropFirst(Self.prefix.count))
         let areHexadecimal = digits.allSatisfy { digit in
@@ -23,16 +23,16 @@ package struct MD5Secret: Sendable, Redacted {
 
     /// Makes the secret of `user`, whose password is `password`.
     /// - Throws: `DigestError` when MD5 is not available.
-    package init(password: ByteString, user: ByteString) throws(DigestError) {
+    public init(password: ByteString, user: ByteString) throws(DigestError) {
         self.digits = try MD5.hexadecimalHash(password.bytes + user.bytes)
     }
 
     /// The secret as auth_file holds it.
-    package var text: ByteString { ByteString(Self.prefix + digits) }
+    public var text: ByteString { ByteString(Self.prefix + digits) }
 
     /// What a client that knows the secret answers to `salt`.
     /// - Throws: `DigestError` when MD5 is not available.
-    package func response(to salt: UInt32) throws(DigestError) -> ByteString {
+    public func response(to salt: UInt32) throws(DigestError) -> ByteString {
         let saltBytes = (0..<4).map { UInt8(truncatingIfNeeded: salt >> (24 - 8 * UInt32($0))) }
         return ByteString(Self.prefix + (try MD5.hexadecimalHash(digits + saltBytes)))
     }
@@ -42,7 +42,7 @@ package struct MD5Secret: Sendable, Redacted {
 }
 
 extension MD5Secret: Equatable {
-    package static func == (left: MD5Secret, right: MD5Secret) -> Bool {
+    public static func == (left: MD5Secret, right: MD5Secret) -> Bool {
         constantTimeEqual(left.digits, right.digits)
     }
 }

@@ -17,9 +17,9 @@
 // by deriving.
 
 /// Brings a password into the form that SCRAM hashes.
-package enum SASLprep {
+public enum SASLprep {
     /// The bytes to hash for `password`.
-    package static func prepare(_ password: [UInt8]) -> [UInt8] {
+    public static func prepare(_ password: [UInt8]) -> [UInt8] {
         password
     }
 }

@@ -7,24 +7,24 @@
 // Source: RFC 5802, RFC 7677; libpq's fe-auth-scram.c.
 
 internal import Digests
-internal import PostgresWire
+public import PostgresWire
 
 /// What the server's first message asks the keys to be made for.
-package struct SCRAMChallenge: Equatable, Sendable {
-    package let salt: [UInt8]
-    package let iterations: Int
+public struct SCRAMChallenge: Equatable, Sendable {
+    public let salt: [UInt8]
+    public let iterations: Int
 
     /// The largest iteration count that is accepted.
     ///
     /// It is 250 times PostgreSQL's default, and keeps
     /// a hostile server from holding a thread for more than about half a second.
-    package static let iterationLimit = 1_000_000
+    public static let iterationLimit = 1_000_000
     /// The longest salt that is accepted, in bytes; PostgreSQL makes 16.
-    package static let saltByteLimit = 1_024
+    public static let saltByteLimit = 1_024
 }
 
 /// Logs in to a server, and verifies it.
-package struct SCRAMClientExchange: Sendable, Redacted {
+public struct SCRAMClientExchange: Sendable, Redacted {
     private enum Phase {
         case waitingForServerFirst
         case waitingForKeys(serverFirst: [UInt8], nonce: [UInt8])
@@ -36,20 +36,20 @@ package struct SCRAMClientExchange: Sendable, Redacted {
     private var phase = Phase.waitingForServerFirst
 
     /// - Parameter nonce: random bytes, 18 as PostgreSQL.
-    package init(nonce: [UInt8]) {
+    public init(nonce: [UInt8]) {
         self.nonce = Base64.encode(nonce)
     }
 
     /// The client-first-message.
     ///
     /// The user name stays empty, as PostgreSQL ignores it.
-    package var clientFirst: [UInt8] { Array("n,,".utf8) + clientFirstBare }
+    public var clientFirst: [UInt8] { Array("n,,".utf8) + clientFirstBare }
 
     private var clientFirstBare: [UInt8] { Array("n=,r=".utf8) + nonce }
 
     /// Takes the server-first-message and returns what the keys have to fit.
     /// - Throws: `SCRAMError`; the exchange is then over.
-    package mutating func received(
+    public mutating func received(
         serverFirst message: [UInt8]
     ) throws(SCRAMError) -> SCRAMChallenge {
         guard case .waitingForServerFirst = exchange(&phase, with: .finished) else {
@@ -88,7 +88,7 @@ package struct SCRAMClientExchange: Sendable, Redacted {
     /// Keys that do not fit the challenge make a proof that the server will refuse.
     ///
     /// - Throws: `SCRAMError`; the exchange is then over.
-    package mutating func answer(with keys: SCRAMKeys) throws(SCRAMError) -> [UInt8] {
+    public mutating func answer(with keys: SCRAMKeys) throws(SCRAMError) -> [UInt8] {
         guard case .waitingForKeys(let serverFirst, let nonce) = exchange(&phase, with: .finished)
         else { throw .unexpectedMessage }
         let withoutProof = Array("c=biws,r=".utf8) + nonce
@@ -107,7 +107,7 @@ package struct SCRAMClientExchange: Sendable, Redacted {
 
     /// Takes the server-final-message; returning means that the server knows the secret.
     /// - Throws: `SCRAMError`; the exchange is then over.
-    package mutating func received(serverFinal message: [UInt8]) throws(SCRAMError) {
+    public mutating func received(serverFinal message: [UInt8]) throws(SCRAMError) {
         guard case .waitingForServerFinal(let expected) = exchange(&phase, with: .finished) else {
             throw .unexpectedMessage
         }

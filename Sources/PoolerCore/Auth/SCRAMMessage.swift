@@ -7,7 +7,7 @@
 internal import Digests
 
 /// Why a SCRAM exchange failed.
-package enum SCRAMError: Error, Equatable, Sendable {
+public enum SCRAMError: Error, Equatable, Sendable {
     /// Longer than any message of PostgreSQL's own implementation may be.
     case messageTooLong
     /// The message breaks the grammar.

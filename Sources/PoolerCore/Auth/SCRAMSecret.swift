@@ -4,17 +4,17 @@
 //
 // Source: RFC 5802, section 3, and RFC 5803 for the stored form.
 
-package import Digests
-package import PostgresWire
+public import Digests
+public import PostgresWire
 
 /// What auth_file stores to verify a SCRAM login: `SCRAM-SHA-256$i:salt$StoredKey:ServerKey`.
-package struct SCRAMSecret: Equatable, Sendable, Redacted {
-    package let iterations: Int
-    package let salt: [UInt8]
-    package let storedKey: Digest32
-    package let serverKey: Digest32
+public struct SCRAMSecret: Equatable, Sendable, Redacted {
+    public let iterations: Int
+    public let salt: [UInt8]
+    public let storedKey: Digest32
+    public let serverKey: Digest32
 
-    package init(iterations: Int, salt: [UInt8], storedKey: Digest32, serverKey: Digest32) {
+    public init(iterations: Int, salt: [UInt8], storedKey: Digest32, serverKey: Digest32) {
         self.iterations = iterations
         self.salt = salt
         self.storedKey = storedKey
@@ -22,7 +22,7 @@ package struct SCRAMSecret: Equatable, Sendable, Redacted {
     }
 
     /// Reads the stored form; nil when it is not one, or its iteration count is not in 1...2^31-1.
-    package init?(parsing text: ByteString) {
+    public init?(parsing text: ByteString) {
         let parts = text.bytes.split(
             separator: UInt8(ascii: "$"),
             maxSplits: 3,
@@ -47,7 +47,7 @@ package struct SCRAMSecret: Equatable, Sendable, Redacted {
     /// so the caller keeps the result.
     ///
     /// - Throws: `DigestError` when OpenSSL fails or `iterations` is not positive.
-    package static func derive(
+    public static func derive(
         password: ByteString,
         salt: [UInt8],
         iterations: Int
@@ -56,7 +56,7 @@ package struct SCRAMSecret: Equatable, Sendable, Redacted {
     }
 
     /// The secret as auth_file and pg_authid hold it.
-    package var text: ByteString {
+    public var text: ByteString {
         var bytes = Array("\(Self.scheme)$\(iterations):".utf8)
         bytes += Base64.encode(salt)
         bytes += "$".utf8
@@ -71,26 +71,26 @@ package struct SCRAMSecret: Equatable, Sendable, Redacted {
     /// As slow as `derive`.
     ///
     /// - Throws: `DigestError` when OpenSSL fails.
-    package func matches(password: ByteString) throws(DigestError) -> Bool {
+    public func matches(password: ByteString) throws(DigestError) -> Bool {
         let derived = try Self.derive(password: password, salt: salt, iterations: iterations)
         return derived.serverKey == serverKey
     }
 
     /// How the stored form starts; also the name of the SASL mechanism.
-    package static let scheme = "SCRAM-SHA-256"
+    public static let scheme = "SCRAM-SHA-256"
 }
 
 /// What performs a SCRAM login, without the password.
 ///
 /// Good for one salt and iteration count.
-package struct SCRAMKeys: Equatable, Sendable, Redacted {
-    package let clientKey: Digest32
-    package let storedKey: Digest32
-    package let serverKey: Digest32
-    package let salt: [UInt8]
-    package let iterations: Int
+public struct SCRAMKeys: Equatable, Sendable, Redacted {
+    public let clientKey: Digest32
+    public let storedKey: Digest32
+    public let serverKey: Digest32
+    public let salt: [UInt8]
+    public let iterations: Int
 
-    package init(
+    public init(
         clientKey: Digest32,
         storedKey: Digest32,
         serverKey: Digest32,
@@ -109,7 +109,7 @@ package struct SCRAMKeys: Equatable, Sendable, Redacted {
     /// As slow as `SCRAMSecret.derive`.
     ///
     /// - Throws: `DigestError` when OpenSSL fails or `iterations` is not positive.
-    package static func derive(
+    public static func derive(
         password: ByteString,
         salt: [UInt8],
         iterations: Int
@@ -136,7 +136,7 @@ package struct SCRAMKeys: Equatable, Sendable, Redacted {
     }
 
     /// The secret that verifies logins with these keys.
-    package var secret: SCRAMSecret {
+    public var secret: SCRAMSecret {
         SCRAMSecret(
             iterations: iterations,
             salt: salt,
@@ -146,7 +146,7 @@ package struct SCRAMKeys: Equatable, Sendable, Redacted {
     }
 
     /// Whether the keys were made for this salt and iteration count.
-    package func fit(_ challenge: SCRAMChallenge) -> Bool {
+    public func fit(_ challenge: SCRAMChallenge) -> Bool {
         salt == challenge.salt && iterations == challenge.iterations
     }
 }

@@ -14,16 +14,16 @@
 // Source: RFC 5802, RFC 7677; PostgreSQL's auth-scram.c for what it refuses.
 
 internal import Digests
-internal import PostgresWire
+public import PostgresWire
 
 /// Verifies a client's proof.
-package struct SCRAMServerExchange: Sendable, Redacted {
+public struct SCRAMServerExchange: Sendable, Redacted {
     /// What a right proof yields.
-    package struct Success: Equatable, Sendable, Redacted {
+    public struct Success: Equatable, Sendable, Redacted {
         /// The server-final-message, by which the client verifies the pooler.
-        package let serverFinal: [UInt8]
+        public let serverFinal: [UInt8]
         /// The keys for the secret's salt and iteration count.
-        package let keys: SCRAMKeys
+        public let keys: SCRAMKeys
     }
 
     private enum Phase {
@@ -49,7 +49,7 @@ package struct SCRAMServerExchange: Sendable, Redacted {
     ///   - certainFailure: not nil makes a mock exchange, which ends with this error even when the
     ///     proof is right.
     ///   - nonce: random bytes, 18 as PostgreSQL.
-    package init(secret: SCRAMSecret, certainFailure: SCRAMError? = nil, nonce: [UInt8]) {
+    public init(secret: SCRAMSecret, certainFailure: SCRAMError? = nil, nonce: [UInt8]) {
         self.init(
             secret: secret,
             certainFailure: certainFailure,
@@ -59,7 +59,7 @@ package struct SCRAMServerExchange: Sendable, Redacted {
 
     /// Makes an exchange whose nonce is `nonceText`, printable characters that go over the wire as they
     /// are; published exchanges have such nonces.
-    package init(secret: SCRAMSecret, certainFailure: SCRAMError? = nil, nonceText: [UInt8]) {
+    public init(secret: SCRAMSecret, certainFailure: SCRAMError? = nil, nonceText: [UInt8]) {
         self.secret = secret
         self.certainFailure = certainFailure
         self.nonce = nonceText
@@ -67,7 +67,7 @@ package struct SCRAMServerExchange: Sendable, Redacted {
 
     /// Takes the client-first-message and returns the server-first-message.
     /// - Throws: `SCRAMError`; the exchange is then over.
-    package mutating func received(clientFirst message: [UInt8]) throws(SCRAMError) -> [UInt8] {
+    public mutating func received(clientFirst message: [UInt8]) throws(SCRAMError) -> [UInt8] {
         guard case .waitingForClientFirst = exchange(&phase, with: .finished) else {
             throw .unexpectedMessage
         }
@@ -94,7 +94,7 @@ package struct SCRAMServerExchange: Sendable, Redacted {
 
     /// Takes the client-final-message, verifies the proof, and returns the server-final-message.
     /// - Throws: `SCRAMError`; the exchange is then over.
-    package mutating func received(clientFinal message: [UInt8]) throws(SCRAMError) -> Success {
+    public mutating func received(clientFinal message: [UInt8]) throws(SCRAMError) -> Success {
         guard case .waitingForClientFinal(let transcript) = exchange(&phase, with: .finished) else {
             throw .unexpectedMessage
         }

@@ -2,22 +2,22 @@
 // key that lives as long as the process: a name shows the same salt at each attempt, whether it
 // exists or not, as PostgreSQL does it with its mock authentication nonce.
 
-package import Digests
-package import PostgresWire
+public import Digests
+public import PostgresWire
 
 /// The process-wide source of salts for unknown users and for users with a plain password.
-package struct SecretSeed: Sendable, Redacted {
+public struct SecretSeed: Sendable, Redacted {
     private let key: Digest32
     /// The iteration count of secrets that are made up: the setting scram_iterations.
-    package let iterations: Int
+    public let iterations: Int
     /// How an unknown user's secret appears to be kept.
-    package let unknownUserKind: StoredSecret.Kind
+    public let unknownUserKind: StoredSecret.Kind
 
     /// - Parameters:
     ///   - key: random, drawn once at start.
     ///   - iterations: the setting scram_iterations.
     ///   - unknownUserKind: see `prevailingKind(of:)`.
-    package init(key: Digest32, iterations: Int, unknownUserKind: StoredSecret.Kind = .scram) {
+    public init(key: Digest32, iterations: Int, unknownUserKind: StoredSecret.Kind = .scram) {
         self.key = key
         self.iterations = iterations
         self.unknownUserKind = unknownUserKind
@@ -25,7 +25,7 @@ package struct SecretSeed: Sendable, Redacted {
 
     /// The kind that most of `secrets` are kept in, which an unknown user should seem to have;
     /// SCRAM when there are none.
-    package static func prevailingKind(of secrets: some Sequence<StoredSecret>) -> StoredSecret.Kind
+    public static func prevailingKind(of secrets: some Sequence<StoredSecret>) -> StoredSecret.Kind
     {
         var counts: [StoredSecret.Kind: Int] = [:]
         for case let kind? in secrets.lazy.map(\.kind) { counts[kind, default: 0] += 1 }
@@ -35,7 +35,7 @@ package struct SecretSeed: Sendable, Redacted {
 
     /// The salt that `user` is shown.
     /// - Throws: `DigestError` when OpenSSL fails.
-    package func salt(for user: ByteString) throws(DigestError) -> [UInt8] {
+    public func salt(for user: ByteString) throws(DigestError) -> [UInt8] {
         Array(try digest("salt", of: user).bytes.prefix(Self.saltByteCount))
     }
 
@@ -44,7 +44,7 @@ package struct SecretSeed: Sendable, Redacted {
     /// As cheap as reading a stored one.
     ///
     /// - Throws: `DigestError` when OpenSSL fails.
-    package func mockSecret(for user: ByteString) throws(DigestError) -> SCRAMSecret {
+    public func mockSecret(for user: ByteString) throws(DigestError) -> SCRAMSecret {
         SCRAMSecret(
             iterations: iterations,
             salt: try salt(for: user),
@@ -58,7 +58,7 @@ package struct SecretSeed: Sendable, Redacted {
     /// As slow as `SCRAMSecret.derive`, so the result is worth keeping.
     ///
     /// - Throws: `DigestError` when OpenSSL fails.
-    package func derivedSecret(
+    public func derivedSecret(
         of password: ByteString,
         for user: ByteString
     ) throws(DigestError) -> DerivedSecret {
@@ -83,9 +83,9 @@ package struct SecretSeed: Sendable, Redacted {
 /// A SCRAM secret together with the plain password that it was made of, kept from login to login.
 ///
 /// It stands for that password only: after the password or the setting has changed it is not used.
-package struct DerivedSecret: Equatable, Sendable, Redacted {
+public struct DerivedSecret: Equatable, Sendable, Redacted {
     fileprivate let password: ByteString
-    package let secret: SCRAMSecret
+    public let secret: SCRAMSecret
 
     /// Whether it is still what `password` and `seed` would give.
     func isCurrent(password: ByteString, seed: SecretSeed) -> Bool {

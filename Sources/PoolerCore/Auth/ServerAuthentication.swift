@@ -7,12 +7,12 @@
 //        \-> SASL initial sent -> SASL response sent -> server verified -> authenticated
 
 internal import Digests
-package import PostgresWire
+public import PostgresWire
 
 /// One login to a server.
-package struct ServerAuthentication: Sendable, Redacted {
+public struct ServerAuthentication: Sendable, Redacted {
     /// What to do next.
-    package enum Action: Equatable, Sendable, Redacted {
+    public enum Action: Equatable, Sendable, Redacted {
         /// Send this message and wait for the next request.
         case send([UInt8])
         /// Wait for the next request.
@@ -22,7 +22,7 @@ package struct ServerAuthentication: Sendable, Redacted {
         case failed(ServerAuthenticationFailure)
 
         /// The action without what it carries.
-        package var description: String {
+        public var description: String {
             switch self {
             case .send(let bytes): "send(\(bytes.count) bytes)"
             case .none: "none"
@@ -50,7 +50,7 @@ package struct ServerAuthentication: Sendable, Redacted {
 
     /// The keys of a plain password for this server's salt, as they were handed in or had to be
     /// derived: worth keeping for the next login, once this one is authenticated.
-    package private(set) var derivedKeys: SCRAMKeys?
+    public private(set) var derivedKeys: SCRAMKeys?
 
     /// - Parameters:
     ///   - user: the name of the startup packet.
@@ -58,7 +58,7 @@ package struct ServerAuthentication: Sendable, Redacted {
     ///   - derivedKeys: what `derivedKeys` was after an earlier login with the same password, if it
     ///     was kept; ignored unless it fits the server's salt and iteration count.
     ///   - nonce: 18 random bytes.
-    package init(
+    public init(
         user: ByteString,
         credentials: Credentials,
         derivedKeys: SCRAMKeys? = nil,
@@ -71,7 +71,7 @@ package struct ServerAuthentication: Sendable, Redacted {
     }
 
     /// Takes an Authentication message.
-    package mutating func received(_ request: AuthenticationRequest) -> Action {
+    public mutating func received(_ request: AuthenticationRequest) -> Action {
         do throws(ServerAuthenticationFailure) {
             switch (exchange(&state, with: .finished), request) {
             case (.new, .ok), (.passwordSent, .ok), (.serverVerified, .ok):

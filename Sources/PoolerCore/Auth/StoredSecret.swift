@@ -2,10 +2,10 @@
 // text of auth_file is classified here and nowhere else.
 
 internal import Digests
-package import PostgresWire
+public import PostgresWire
 
 /// A user's entry in auth_file.
-package enum StoredSecret: Equatable, Sendable, Redacted {
+public enum StoredSecret: Equatable, Sendable, Redacted {
     case plain(ByteString)
     case md5(MD5Secret)
     case scram(SCRAMSecret)
@@ -13,7 +13,7 @@ package enum StoredSecret: Equatable, Sendable, Redacted {
     case unusable
 
     /// How a secret is kept.
-    package enum Kind: Sendable {
+    public enum Kind: Sendable {
         case plain
         case md5
         case scram
@@ -23,7 +23,7 @@ package enum StoredSecret: Equatable, Sendable, Redacted {
     ///
     /// A text that starts like a SCRAM secret and is none is unusable. PgBouncer would take it for a
     /// plain password, so that whoever reads the broken line could log in with it.
-    package init(classifying text: ByteString) {
+    public init(classifying text: ByteString) {
         if text.isEmpty {
             self = .unusable
         } else if let secret = MD5Secret(parsing: text) {
@@ -38,7 +38,7 @@ package enum StoredSecret: Equatable, Sendable, Redacted {
     }
 
     /// How the secret is kept; nil when it is unusable.
-    package var kind: Kind? {
+    public var kind: Kind? {
         switch self {
         case .plain: .plain
         case .md5: .md5
@@ -49,7 +49,7 @@ package enum StoredSecret: Equatable, Sendable, Redacted {
 }
 
 /// What the pooler can show to a server on behalf of a user.
-package enum Credentials: Equatable, Sendable, Redacted {
+public enum Credentials: Equatable, Sendable, Redacted {
     case none
     case plain(ByteString)
     case md5(MD5Secret)
@@ -58,7 +58,7 @@ package enum Credentials: Equatable, Sendable, Redacted {
     /// What the stored secret is worth by itself.
     ///
     /// A SCRAM secret verifies but cannot log in: the keys have to come from a client's proof.
-    package init(_ secret: StoredSecret) {
+    public init(_ secret: StoredSecret) {
         switch secret {
         case .plain(let password): self = .plain(password)
         case .md5(let secret): self = .md5(secret)

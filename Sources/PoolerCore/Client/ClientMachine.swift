@@ -2,10 +2,10 @@
 // of them asks for. It looks at the headers, and at the first bytes of the messages that may name a
 // prepared statement. It never holds bytes and never does I/O.
 
-package import PostgresWire
+public import PostgresWire
 
 /// What a message from a client asks for.
-package enum ClientRequest: Equatable, Sendable {
+public enum ClientRequest: Equatable, Sendable {
     /// Query or FunctionCall.
     case query
     case sync
@@ -22,7 +22,7 @@ package enum ClientRequest: Equatable, Sendable {
 }
 
 /// The next thing in the bytes from a client.
-package enum ClientStep: Equatable, Sendable {
+public enum ClientStep: Equatable, Sendable {
     /// More bytes of the message in passage, up to `end`.
     case body(end: Int, Disposition)
     /// A message begins; `header` tells how long it is.
@@ -34,15 +34,15 @@ package enum ClientStep: Equatable, Sendable {
 }
 
 /// The state of the byte stream of a client after its login.
-package struct ClientMachine {
+public struct ClientMachine {
     /// How much of the message in passage is still to come.
     private var bodyRemaining = 0
     private var disposition = Disposition.forward
 
-    package init() {}
+    public init() {}
 
     /// Whether the last message that began has been passed on to its end.
-    package var isBetweenMessages: Bool { bodyRemaining == 0 }
+    public var isBetweenMessages: Bool { bodyRemaining == 0 }
 
     /// Looks at what stands at `offset`, without moving on.
     ///
@@ -50,7 +50,7 @@ package struct ClientMachine {
     ///   - bytes: what arrived, behind what was kept back before.
     ///   - offset: where the last step ended, below `bytes.byteCount`.
     ///   - limit: the largest length field to accept.
-    package mutating func next(_ bytes: RawSpan, at offset: Int, limit: Int) -> ClientStep {
+    public mutating func next(_ bytes: RawSpan, at offset: Int, limit: Int) -> ClientStep {
         if bodyRemaining > 0 {
             let count = min(bodyRemaining, bytes.byteCount - offset)
             bodyRemaining -= count
@@ -82,7 +82,7 @@ package struct ClientMachine {
     /// Moves on past the message at `offset`, as far as it has arrived; the rest will go the same way.
     ///
     /// - Returns: where the next message starts, or the end of `bytes`.
-    package mutating func pass(
+    public mutating func pass(
         _ header: MessageHeader,
         at offset: Int,
         of bytes: RawSpan,
@@ -154,5 +154,5 @@ package struct ClientMachine {
     }
 
     /// The longest portal or statement name that is looked at, in bytes.
-    package static let nameLimit = 65_536
+    public static let nameLimit = 65_536
 }

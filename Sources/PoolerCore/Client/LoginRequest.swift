@@ -3,17 +3,17 @@
 //
 // Source: PostgreSQL documentation, section 55.7 "StartupMessage", and section 34.1.2 for `options`.
 
-package import PostgresWire
+public import PostgresWire
 
 /// The contents of a StartupMessage.
-package struct LoginRequest: Equatable, Sendable {
-    package var database: ByteString
-    package var user: ByteString
+public struct LoginRequest: Equatable, Sendable {
+    public var database: ByteString
+    public var user: ByteString
     /// The settings asked for, by name or through `options`, in order.
-    package var settings: [StartupParameter] = []
+    public var settings: [StartupParameter] = []
     /// The answer to a newer minor version or unknown `_pq_.` options, to be sent before anything
     /// else; empty when there is nothing to negotiate.
-    package var negotiation: [UInt8] = []
+    public var negotiation: [UInt8] = []
 
     /// The longest name of a database and of a user, in bytes, as PgBouncer has them.
     private static let databaseNameLimit = 63
@@ -23,7 +23,7 @@ package struct LoginRequest: Equatable, Sendable {
     ///
     /// - Parameter ignored: the names in ignore_startup_parameters, in lower case.
     /// - Throws: the ErrorResponse that the client gets before the connection is closed.
-    package init(
+    public init(
         version: ProtocolVersion,
         parameters: [StartupParameter],
         ignored: [ByteString]

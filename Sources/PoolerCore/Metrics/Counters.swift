@@ -6,37 +6,37 @@
 ///
 /// Numbers only grow, until the pool they belong to is forgotten. All arithmetic wraps or
 /// saturates: a counter must never stop the pooler.
-package struct PoolCounters: Equatable, BitwiseCopyable, Sendable {
+public struct PoolCounters: Equatable, BitwiseCopyable, Sendable {
     /// How often a server was assigned to a client.
-    package var serverAssignments: UInt64 = 0
+    public var serverAssignments: UInt64 = 0
     /// Transactions that ended.
-    package var transactions: UInt64 = 0
+    public var transactions: UInt64 = 0
     /// Queries that ended: one for each simple Query, one for each Sync.
-    package var queries: UInt64 = 0
+    public var queries: UInt64 = 0
     /// Bytes received from clients.
-    package var bytesReceived: UInt64 = 0
+    public var bytesReceived: UInt64 = 0
     /// Bytes sent to clients.
-    package var bytesSent: UInt64 = 0
+    public var bytesSent: UInt64 = 0
     /// Time spent in transactions, active or idle, in microseconds.
-    package var transactionMicroseconds: UInt64 = 0
+    public var transactionMicroseconds: UInt64 = 0
     /// Time spent in queries, in microseconds.
-    package var queryMicroseconds: UInt64 = 0
+    public var queryMicroseconds: UInt64 = 0
     /// Time that clients waited for a server, in microseconds.
-    package var waitMicroseconds: UInt64 = 0
+    public var waitMicroseconds: UInt64 = 0
     /// Parse messages for named statements received from clients.
-    package var clientParses: UInt64 = 0
+    public var clientParses: UInt64 = 0
     /// Parse messages for named statements sent to servers.
-    package var serverParses: UInt64 = 0
+    public var serverParses: UInt64 = 0
     /// Bind messages for named statements.
-    package var binds: UInt64 = 0
+    public var binds: UInt64 = 0
     /// Clients that completed their login.
-    package var clientLogins: UInt64 = 0
+    public var clientLogins: UInt64 = 0
 
     /// Starts at zero.
-    package init() {}
+    public init() {}
 
     /// Adds every counter of `right`.
-    package static func += (left: inout PoolCounters, right: PoolCounters) {
+    public static func += (left: inout PoolCounters, right: PoolCounters) {
         for metric in metricTable {
             left[keyPath: metric.counter] &+= right[keyPath: metric.counter]
         }
@@ -45,7 +45,7 @@ package struct PoolCounters: Equatable, BitwiseCopyable, Sendable {
     /// What was counted since `right` was taken.
     ///
     /// Where a total shrank, because a pool was forgotten in between, the difference is zero.
-    package static func - (left: PoolCounters, right: PoolCounters) -> PoolCounters {
+    public static func - (left: PoolCounters, right: PoolCounters) -> PoolCounters {
         var difference = PoolCounters()
         for metric in metricTable {
             let (later, earlier) = (left[keyPath: metric.counter], right[keyPath: metric.counter])

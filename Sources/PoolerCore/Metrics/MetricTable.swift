@@ -3,10 +3,10 @@
 // a counter that is not in it does not exist for anybody outside.
 
 /// Where a counter stands in `PoolCounters`; a key path that may be shared between threads.
-package typealias CounterPath = any WritableKeyPath<PoolCounters, UInt64> & Sendable
+public typealias CounterPath = any WritableKeyPath<PoolCounters, UInt64> & Sendable
 
 /// How the average of a counter is formed over a period.
-package enum MetricAverage: Sendable {
+public enum MetricAverage: Sendable {
     /// Growth divided by the length of the period in seconds.
     case perSecond
     /// Growth divided by the growth of another counter.
@@ -14,23 +14,23 @@ package enum MetricAverage: Sendable {
 }
 
 /// A counter and its names.
-package struct MetricRow: Sendable {
+public struct MetricRow: Sendable {
     /// The counter.
-    package let counter: CounterPath
+    public let counter: CounterPath
     /// The column of the total in SHOW STATS.
-    package let statsTotal: String
+    public let statsTotal: String
     /// The column of the average in SHOW STATS.
-    package let statsAverage: String
+    public let statsAverage: String
     /// The column in SHOW STATS_TOTALS.
-    package let totalsColumn: String
+    public let totalsColumn: String
     /// The column in SHOW STATS_AVERAGES.
-    package let averagesColumn: String
+    public let averagesColumn: String
     /// The row in SHOW TOTALS, behind `total_` or `avg_`.
-    package let totalsRow: String
+    public let totalsRow: String
     /// How the average is formed.
-    package let average: MetricAverage
+    public let average: MetricAverage
     /// What is counted, for people.
-    package let doc: String
+    public let doc: String
 
     /// Makes a row; names that do not follow the pattern of `name` are given one by one.
     fileprivate init(
@@ -57,7 +57,7 @@ package struct MetricRow: Sendable {
 /// Every counter, in the order of the columns.
 ///
 /// The mixed prefixes are PgBouncer's; exporters address columns by them.
-package let metricTable: [MetricRow] = [
+public let metricTable: [MetricRow] = [
     MetricRow(
         "server_assignment_count",
         \.serverAssignments,

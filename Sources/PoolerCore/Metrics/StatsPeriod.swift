@@ -5,33 +5,33 @@
 //     older ---- stats_period ---- newer ---- up to stats_period ---- now
 //       |<------------------- what an average covers --------------------->|
 
-package import PostgresWire
+public import PostgresWire
 
 /// The totals of one database.
-package struct DatabaseTotals: Equatable, Sendable {
+public struct DatabaseTotals: Equatable, Sendable {
     /// The database as clients name it.
-    package let database: ByteString
+    public let database: ByteString
     /// Its running totals, over all its pools and all workers.
-    package let totals: PoolCounters
+    public let totals: PoolCounters
 
     /// Joins a name and its totals.
-    package init(database: ByteString, totals: PoolCounters) {
+    public init(database: ByteString, totals: PoolCounters) {
         self.database = database
         self.totals = totals
     }
 }
 
 /// A row of SHOW STATS: totals and averages of one database, or of all.
-package struct StatsSnapshot: Equatable, Sendable {
+public struct StatsSnapshot: Equatable, Sendable {
     /// The database; empty for all together.
-    package var database: ByteString
+    public var database: ByteString
     /// The running totals.
-    package var totals: PoolCounters
+    public var totals: PoolCounters
     /// The averages, each in the field of its total.
-    package var averages: PoolCounters
+    public var averages: PoolCounters
 
     /// Joins a database's figures.
-    package init(
+    public init(
         database: ByteString = "",
         totals: PoolCounters = PoolCounters(),
         averages: PoolCounters = PoolCounters()
@@ -43,7 +43,7 @@ package struct StatsSnapshot: Equatable, Sendable {
 }
 
 /// Remembers the totals of the last two period ends.
-package struct StatsPeriod: Sendable {
+public struct StatsPeriod: Sendable {
     private struct Mark {
         var microseconds: Int64
         var totals: [ByteString: PoolCounters] = [:]
@@ -57,13 +57,13 @@ package struct StatsPeriod: Sendable {
     /// - Parameter now: microseconds of a clock that only goes forward; every later `now` is of the
     ///   same clock. The first averages are over one second more than has passed, as PgBouncer's,
     ///   so that the first moments give no absurd rates.
-    package init(startedAt now: Int64) {
+    public init(startedAt now: Int64) {
         self.newer = Mark(microseconds: now)
         self.older = Mark(microseconds: now &- 1_000_000)
     }
 
     /// Takes the totals at the end of a period; a database that is not in them is forgotten.
-    package mutating func periodEnded(_ totals: [DatabaseTotals], now: Int64) {
+    public mutating func periodEnded(_ totals: [DatabaseTotals], now: Int64) {
         older = newer
         newer = Mark(microseconds: now)
         for entry in totals {
@@ -72,7 +72,7 @@ package struct StatsPeriod: Sendable {
     }
 
     /// Totals and averages of each database, in the order given.
-    package func snapshot(_ totals: [DatabaseTotals], now: Int64) -> [StatsSnapshot] {
+    public func snapshot(_ totals: [DatabaseTotals], now: Int64) -> [StatsSnapshot] {
         totals.map { entry in
             let growth = entry.totals - (older.totals[entry.database] ?? PoolCounters())
             return StatsSnapshot(
@@ -84,7 +84,7 @@ package struct StatsPeriod: Sendable {
     }
 
     /// Totals and averages of all databases together.
-    package func overall(_ totals: [DatabaseTotals], now: Int64) -> StatsSnapshot {
+    public func overall(_ totals: [DatabaseTotals], now: Int64) -> StatsSnapshot {
         var sum = PoolCounters()
         var growth = PoolCounters()
         for entry in totals {
@@ -98,7 +98,7 @@ package struct StatsPeriod: Sendable {
     }
 
     /// Averages of what was counted within `microseconds`; all zero when that is not positive.
-    package static func averages(of growth: PoolCounters, over microseconds: Int64) -> PoolCounters
+    public static func averages(of growth: PoolCounters, over microseconds: Int64) -> PoolCounters
     {
         guard microseconds > 0 else { return PoolCounters() }
         var averages = PoolCounters()
@@ -125,7 +125,7 @@ package struct StatsPeriod: Sendable {
 
 extension StatsSnapshot {
     /// The line that log_stats writes and the service manager shows, as PgBouncer words it.
-    package var logText: String {
+    public var logText: String {
         """
         stats: \(averages.transactions) xacts/s, \(averages.queries) queries/s, \
         \(averages.clientParses) client parses/s, \(averages.serverParses) server parses/s, \

@@ -3,23 +3,23 @@
 // them between its counts and queues; what a connection is doing is the driver's to ask for.
 
 internal import DequeModule
-package import PostgresWire
+public import PostgresWire
 
 /// What identifies a pool.
-package struct PoolKey: Hashable, Sendable {
+public struct PoolKey: Hashable, Sendable {
     /// The database as clients name it.
-    package let database: ByteString
+    public let database: ByteString
     /// The user as the server knows it.
-    package let user: ByteString
+    public let user: ByteString
 
-    package init(database: ByteString, user: ByteString) {
+    public init(database: ByteString, user: ByteString) {
         self.database = database
         self.user = user
     }
 }
 
 /// The condition of a server, by which a pool counts it.
-package enum ServerState: UInt8, CaseIterable, Sendable {
+public enum ServerState: UInt8, CaseIterable, Sendable {
     /// Connecting or logging in.
     case login
     /// Free for any client.
@@ -35,7 +35,7 @@ package enum ServerState: UInt8, CaseIterable, Sendable {
 }
 
 /// What a pool answers a client that wants a server.
-package enum Assignment: Equatable, Sendable {
+public enum Assignment: Equatable, Sendable {
     case assign(ServerID)
     /// The client was put into the queue under this ticket.
     case wait(ticket: UInt32)
@@ -44,13 +44,13 @@ package enum Assignment: Equatable, Sendable {
 }
 
 /// A place in the queue of clients that wait for a server.
-package struct Waiter: Equatable, Sendable {
-    package let client: ClientID
+public struct Waiter: Equatable, Sendable {
+    public let client: ClientID
     /// Tells apart the times that a client waited.
-    package let ticket: UInt32
-    package let since: Microseconds
+    public let ticket: UInt32
+    public let since: Microseconds
 
-    package init(client: ClientID, ticket: UInt32, since: Microseconds) {
+    public init(client: ClientID, ticket: UInt32, since: Microseconds) {
         self.client = client
         self.ticket = ticket
         self.since = since
@@ -58,40 +58,40 @@ package struct Waiter: Equatable, Sendable {
 }
 
 /// The clients and servers of one database and user.
-package struct Pool: ~Copyable {
-    package let key: PoolKey
+public struct Pool: ~Copyable {
+    public let key: PoolKey
     /// The settings that hold for this database and user.
-    package var settings: Settings
+    public var settings: Settings
     /// Whether clients get no servers for now (PAUSE).
-    package var isPaused = false
+    public var isPaused = false
     /// Clients that have logged in, with or without a server.
-    package var clientCount = 0
+    public var clientCount = 0
     /// The state that a new server starts in, once one has logged in.
-    package var defaults: SettingsID?
+    public var defaults: SettingsID?
     /// What a client is told at login besides its own settings: the fixed parameters.
-    package var fixedParameters: [ParameterStatus] = []
+    public var fixedParameters: [ParameterStatus] = []
 
     /// What the pool has done so far.
-    package var counters = PoolCounters()
+    public var counters = PoolCounters()
     /// What its servers are logged in with, and the keys derived from it for the server's salt.
-    package var credentials = Credentials.none
-    package var derivedKeys: SCRAMKeys?
+    public var credentials = Credentials.none
+    public var derivedKeys: SCRAMKeys?
     /// States that the server has confirmed for the settings that clients asked for at login.
-    package var confirmedLogins: [[StartupParameter]: SettingsID] = [:]
+    public var confirmedLogins: [[StartupParameter]: SettingsID] = [:]
 
     /// Serial numbers of prepared statements that a server of the pool has accepted.
-    package private(set) var acceptedStatements: Set<UInt64> = []
+    public private(set) var acceptedStatements: Set<UInt64> = []
 
     private var serverCounts = [Int](repeating: 0, count: ServerState.allCases.count)
     private var idleServers = Deque<ServerID>()
     private var waiters = Deque<Waiter>()
     private var nextTicket: UInt32 = 0
     /// The number of clients in the queue.
-    package private(set) var waitingCount = 0
+    public private(set) var waitingCount = 0
 
     /// Notes that a server has accepted a prepared statement. What is noted is forgotten as a whole
     /// when it gets much: it only saves work.
-    package mutating func accepted(statement serial: UInt64) {
+    public mutating func accepted(statement serial: UInt64) {
         if acceptedStatements.count >= Self.acceptedStatementLimit { acceptedStatements = [] }
         acceptedStatements.insert(serial)
     }
@@ -99,22 +99,22 @@ package struct Pool: ~Copyable {
     private static let acceptedStatementLimit = 10_000
 
     /// Whether prepared statements are tracked: not where a client keeps its server anyway.
-    package var tracksStatements: Bool {
+    public var tracksStatements: Bool {
         settings.maxPreparedStatements > 0 && settings.poolMode != .session
     }
 
     /// Why the last connection attempt failed, until one succeeds.
-    package private(set) var failure: CloseReason?
+    public private(set) var failure: CloseReason?
     private var failureCount = 0
     private var retryTime: Microseconds = 0
 
     /// How many different sets of startup parameters are remembered as confirmed.
-    package static let confirmedLoginLimit = 1_000
+    public static let confirmedLoginLimit = 1_000
     /// Connection attempts that may run at once: enough to fill a pool fast, never a storm.
     private static let attemptLimit = 8
     private static let firstRetryDelay: Microseconds = 100_000
 
-    package init(key: PoolKey, settings: Settings) {
+    public init(key: PoolKey, settings: Settings) {
         self.key = key
         self.settings = settings
     }
@@ -122,23 +122,23 @@ package struct Pool: ~Copyable {
     // MARK: Servers
 
     /// The number of servers in a state.
-    package func serverCount(_ state: ServerState) -> Int {
+    public func serverCount(_ state: ServerState) -> Int {
         serverCounts[Int(state.rawValue)]
     }
 
     /// The number of all servers.
-    package var serverCount: Int { serverCounts.reduce(0, +) }
+    public var serverCount: Int { serverCounts.reduce(0, +) }
 
     /// Whether no server has got beyond its login.
-    package var hasOnlyLogins: Bool { serverCount == serverCount(.login) }
+    public var hasOnlyLogins: Bool { serverCount == serverCount(.login) }
 
     /// Counts a new server, which starts in the login state.
-    package mutating func serverOpened() {
+    public mutating func serverOpened() {
         serverCounts[Int(ServerState.login.rawValue)] += 1
     }
 
     /// Moves a server from one state to another; the idle queue follows.
-    package mutating func move(_ server: ServerID, from old: ServerState, to new: ServerState) {
+    public mutating func move(_ server: ServerID, from old: ServerState, to new: ServerState) {
         serverCounts[Int(old.rawValue)] -= 1
         serverCounts[Int(new.rawValue)] += 1
         if old.isFree && !new.isFree { forgetIdle(server) }
@@ -146,7 +146,7 @@ package struct Pool: ~Copyable {
     }
 
     /// Stops counting a server that is closed.
-    package mutating func serverClosed(_ server: ServerID, in state: ServerState) {
+    public mutating func serverClosed(_ server: ServerID, in state: ServerState) {
         serverCounts[Int(state.rawValue)] -= 1
         if state.isFree { forgetIdle(server) }
     }
@@ -160,17 +160,17 @@ package struct Pool: ~Copyable {
     }
 
     /// The server that has been idle for longest.
-    package var longestIdleServer: ServerID? { idleServers.first }
+    public var longestIdleServer: ServerID? { idleServers.first }
 
     /// The servers that are free, the one idle for longest first.
-    package var freeServers: [ServerID] { Array(idleServers) }
+    public var freeServers: [ServerID] { Array(idleServers) }
 
     // MARK: Clients that want a server
 
     /// Gives the client a free server or a place in the queue.
     ///
     /// The server stays counted as idle until the driver moves it.
-    package mutating func request(_ client: ClientID, now: Microseconds) -> Assignment {
+    public mutating func request(_ client: ClientID, now: Microseconds) -> Assignment {
         if !isPaused && waitingCount == 0, let server = availableServer {
             return .assign(server)
         }
@@ -184,31 +184,31 @@ package struct Pool: ~Copyable {
     }
 
     /// The free server that is to be used next.
-    package var availableServer: ServerID? {
+    public var availableServer: ServerID? {
         settings.serverRoundRobin ? idleServers.first : idleServers.last
     }
 
     /// Whether a server that has become free can go to a client that waits.
-    package var hasWork: Bool { waitingCount > 0 && !isPaused }
+    public var hasWork: Bool { waitingCount > 0 && !isPaused }
 
     /// Takes the next place off the queue. The caller knows whether the client still waits there: if
     /// so it calls `waitEnded`, if not it asks again.
-    package mutating func takeWaiter() -> Waiter? { waiters.popFirst() }
+    public mutating func takeWaiter() -> Waiter? { waiters.popFirst() }
 
     /// The first place in the queue; the client may have left it.
-    package var firstWaiter: Waiter? { waiters.first }
+    public var firstWaiter: Waiter? { waiters.first }
 
     /// All places in the queue, the longest waiting first; clients may have left theirs.
-    package var allWaiters: [Waiter] { Array(waiters) }
+    public var allWaiters: [Waiter] { Array(waiters) }
 
     /// Puts a client back to where it was taken from, because its server turned out to be dead.
-    package mutating func putBack(_ waiter: Waiter) {
+    public mutating func putBack(_ waiter: Waiter) {
         waiters.prepend(waiter)
         waitingCount += 1
     }
 
     /// Notes that a client stopped waiting, because it got a server or gave up.
-    package mutating func waitEnded() {
+    public mutating func waitEnded() {
         waitingCount -= 1
         if waitingCount == 0 { waiters.removeAll(keepingCapacity: true) }
     }
@@ -216,7 +216,7 @@ package struct Pool: ~Copyable {
     // MARK: Opening servers
 
     /// Whether another server should be opened now for the clients that wait.
-    package func wantsServer(now: Microseconds) -> Bool {
+    public func wantsServer(now: Microseconds) -> Bool {
         guard waitingCount > 0, !isPaused, now >= retryTime else { return false }
         let attemptCount = serverCount(.login)
         // While attempts fail, one at a time finds out when that is over.
@@ -226,7 +226,7 @@ package struct Pool: ~Copyable {
     }
 
     /// Whether another server should be opened now to keep the minimum.
-    package func isBelowMinimum(now: Microseconds) -> Bool {
+    public func isBelowMinimum(now: Microseconds) -> Bool {
         !isPaused && now >= retryTime && serverCount < settings.minPoolSize
             && (settings.defaultPoolSize == 0 || serverCount < settings.defaultPoolSize) && serverCount(.login) == 0
     }
@@ -242,12 +242,12 @@ package struct Pool: ~Copyable {
     }
 
     /// How many servers there are beyond what the settings allow.
-    package var surplus: Int {
+    public var surplus: Int {
         settings.defaultPoolSize == 0 ? 0 : max(0, serverCount - settings.defaultPoolSize - settings.reservePoolSize)
     }
 
     /// Notes that a server has logged in.
-    package mutating func loginSucceeded() {
+    public mutating func loginSucceeded() {
         failure = nil
         failureCount = 0
         retryTime = 0
@@ -257,7 +257,7 @@ package struct Pool: ~Copyable {
     /// attempt doubles each time, up to server_login_retry.
     ///
     /// - Parameter jitter: a random number of 0..<1 that spreads the attempts of many pools.
-    package mutating func loginFailed(_ reason: CloseReason, now: Microseconds, jitter: Double) {
+    public mutating func loginFailed(_ reason: CloseReason, now: Microseconds, jitter: Double) {
         failure = reason
         failureCount = min(failureCount + 1, 20)
         let delay = min(Self.firstRetryDelay << (failureCount - 1), settings.serverLoginRetry)
@@ -265,15 +265,15 @@ package struct Pool: ~Copyable {
     }
 
     /// When the next connection attempt may start.
-    package var nextAttemptTime: Microseconds { retryTime }
+    public var nextAttemptTime: Microseconds { retryTime }
 
     /// Lets the next attempt start at once (RECONNECT, a changed configuration).
-    package mutating func forgetFailure() {
+    public mutating func forgetFailure() {
         loginSucceeded()
     }
 
     /// What clients are told while attempts fail: the server's own words if it answered.
-    package static func repeated(_ failure: CloseReason) -> CloseReason {
+    public static func repeated(_ failure: CloseReason) -> CloseReason {
         if case .serverLoginFailed = failure { return failure }
         return .serverLoginFailing(failure.text)
     }
@@ -281,5 +281,5 @@ package struct Pool: ~Copyable {
 
 extension ServerState {
     /// Whether a server in this state stands in the queue of free servers.
-    var isFree: Bool { self == .idle || self == .used }
+    public var isFree: Bool { self == .idle || self == .used }
 }

@@ -1,35 +1,35 @@
 // All pools of the process, and what is counted across them: connections of a database and of a
 // user, whatever pools they belong to.
 
-package import PostgresWire
+public import PostgresWire
 
 /// What is known of a database beside its configuration.
-package struct DatabaseState: Sendable {
-    package var clientCount = 0
-    package var serverCount = 0
-    package var isPaused = false
-    package var isDisabled = false
+public struct DatabaseState: Sendable {
+    public var clientCount = 0
+    public var serverCount = 0
+    public var isPaused = false
+    public var isDisabled = false
 
-    package init() {}
+    public init() {}
 }
 
 /// What is known of a user beside the configuration.
-package struct UserState: Sendable {
-    package var clientCount = 0
-    package var serverCount = 0
+public struct UserState: Sendable {
+    public var clientCount = 0
+    public var serverCount = 0
 
-    package init() {}
+    public init() {}
 }
 
 /// The pools by id and by key. A pool stays where it is in memory, so that using one copies nothing.
 @safe
-package struct Pools: ~Copyable {
+public struct Pools: ~Copyable {
     private var pools: [UnsafeMutablePointer<Pool>] = unsafe []
     private var indices: [PoolKey: Int] = [:]
     private var databases: [ByteString: DatabaseState] = [:]
     private var users: [ByteString: UserState] = [:]
 
-    package init() {}
+    public init() {}
 
     deinit {
         for unsafe pool in unsafe pools {
@@ -39,10 +39,10 @@ package struct Pools: ~Copyable {
     }
 
     /// Every pool's id, in the order in which the pools came to be.
-    package var ids: [PoolID] { unsafe pools.indices.map { PoolID(index: $0) } }
+    public var ids: [PoolID] { unsafe pools.indices.map { PoolID(index: $0) } }
 
     /// The pool with an id, in place.
-    package subscript(id: PoolID) -> Pool {
+    public subscript(id: PoolID) -> Pool {
         unsafeAddress { unsafe UnsafePointer(pools[id.index]) }
         unsafeMutableAddress { unsafe pools[id.index] }
     }
@@ -50,7 +50,7 @@ package struct Pools: ~Copyable {
     /// The pool with a key, made if there is none.
     ///
     /// - Parameter settings: what holds for a new pool; not evaluated for one that exists.
-    package mutating func id(
+    public mutating func id(
         for key: PoolKey,
         settings: @autoclosure () -> Settings
     ) -> PoolID {
@@ -66,22 +66,22 @@ package struct Pools: ~Copyable {
     }
 
     /// The pools of a database, or all pools for nil.
-    package func ids(ofDatabase database: ByteString?) -> [PoolID] {
+    public func ids(ofDatabase database: ByteString?) -> [PoolID] {
         ids.filter { database == nil || self[$0].key.database == database }
     }
 
     // MARK: Databases and users
 
-    package func state(ofDatabase name: ByteString) -> DatabaseState {
+    public func state(ofDatabase name: ByteString) -> DatabaseState {
         databases[name] ?? DatabaseState()
     }
 
-    package func state(ofUser name: ByteString) -> UserState {
+    public func state(ofUser name: ByteString) -> UserState {
         users[name] ?? UserState()
     }
 
     /// Changes what is known of a database.
-    package mutating func updateDatabase(
+    public mutating func updateDatabase(
         _ name: ByteString,
         _ change: (inout DatabaseState) -> Void
     ) {
@@ -89,13 +89,13 @@ package struct Pools: ~Copyable {
     }
 
     /// Counts a client that has logged in (1) or left (-1).
-    package mutating func countClient(_ change: Int, database: ByteString, user: ByteString) {
+    public mutating func countClient(_ change: Int, database: ByteString, user: ByteString) {
         databases[database, default: DatabaseState()].clientCount += change
         users[user, default: UserState()].clientCount += change
     }
 
     /// Counts a server that is opened (1) or closed (-1).
-    package mutating func countServer(_ change: Int, of id: PoolID) {
+    public mutating func countServer(_ change: Int, of id: PoolID) {
         let key = self[id].key
         databases[key.database, default: DatabaseState()].serverCount += change
         users[key.user, default: UserState()].serverCount += change
@@ -104,13 +104,13 @@ package struct Pools: ~Copyable {
     // MARK: Limits across pools
 
     /// Whether a pool may open a server as far as its database and user are concerned.
-    package func mayOpenServer(_ id: PoolID) -> Bool {
+    public func mayOpenServer(_ id: PoolID) -> Bool {
         !isDatabaseFull(id) && !isUserFull(id)
     }
 
     /// A pool whose longest idle server should make room for `id`, which has reached the limit of its
     /// database or user; nil when there is no need, or when that would not help.
-    package func poolToEvictFrom(for id: PoolID) -> PoolID? {
+    public func poolToEvictFrom(for id: PoolID) -> PoolID? {
         let key = self[id].key
         var victims: [PoolID?] = []
         if isDatabaseFull(id) {

@@ -2,10 +2,10 @@
 // when the client's message is read, because the next message in the same pipeline counts on it; if
 // the server then skips the message because of an earlier error, the change is undone.
 
-package import PostgresWire
+public import PostgresWire
 
 /// A client's names and the statements they stand for.
-package struct ClientStatements {
+public struct ClientStatements {
     private struct Entry {
         var name: ByteString
         var hash: UInt32
@@ -18,15 +18,15 @@ package struct ClientStatements {
     private var buckets = [UInt32](repeating: emptyBucket, count: 16)
     private var usedBucketCount = 0
     /// The number of names.
-    package private(set) var count = 0
+    public private(set) var count = 0
 
     private static let emptyBucket = UInt32.max
     private static let deletedBucket = UInt32.max - 1
 
-    package init() {}
+    public init() {}
 
     /// The entry that `name` stands for, or nil. Does not allocate.
-    package func entry(named name: RawSpan) -> UInt32? {
+    public func entry(named name: RawSpan) -> UInt32? {
         let hash = Self.hash(name)
         var position = Int(hash) & (buckets.count - 1)
         while buckets[position] != Self.emptyBucket {
@@ -38,14 +38,14 @@ package struct ClientStatements {
     }
 
     /// The statement slot of an entry.
-    package func slot(of entry: UInt32) -> UInt32 {
+    public func slot(of entry: UInt32) -> UInt32 {
         entries[Int(entry)]?.slot ?? Expectation.noStatement
     }
 
     /// Makes `name`, which must be free, stand for a statement.
     ///
     /// - Returns: the new entry.
-    package mutating func insert(name: ByteString, slot: UInt32) -> UInt32 {
+    public mutating func insert(name: ByteString, slot: UInt32) -> UInt32 {
         let entry = Entry(
             name: name,
             hash: Self.hash(name.span),
@@ -65,7 +65,7 @@ package struct ClientStatements {
     }
 
     /// Frees the entry's name but keeps the entry, so that `list` can bring the name back.
-    package mutating func unlist(_ entry: UInt32) {
+    public mutating func unlist(_ entry: UInt32) {
         guard let value = entries[Int(entry)], value.isListed else { return }
         var position = Int(value.hash) & (buckets.count - 1)
         while buckets[position] != entry {
@@ -77,7 +77,7 @@ package struct ClientStatements {
     }
 
     /// Makes the entry's name known, for the first time or again.
-    package mutating func list(_ entry: UInt32) {
+    public mutating func list(_ entry: UInt32) {
         guard let value = entries[Int(entry)], !value.isListed else { return }
         if (usedBucketCount + 1) * 4 > buckets.count * 3 { rebuild() }
         place(entry, hash: value.hash)
@@ -88,7 +88,7 @@ package struct ClientStatements {
     /// Forgets an entry.
     ///
     /// - Returns: the statement slot that it used.
-    package mutating func remove(_ entry: UInt32) -> UInt32 {
+    public mutating func remove(_ entry: UInt32) -> UInt32 {
         unlist(entry)
         let slot = slot(of: entry)
         entries[Int(entry)] = nil
@@ -97,12 +97,12 @@ package struct ClientStatements {
     }
 
     /// The statement slots of all entries, for releasing them when the client leaves.
-    package var allSlots: [UInt32] { entries.compactMap { $0?.slot } }
+    public var allSlots: [UInt32] { entries.compactMap { $0?.slot } }
 
     /// Frees every name.
     ///
     /// - Returns: the statement slots that are no longer used.
-    package mutating func removeAll() -> [UInt32] {
+    public mutating func removeAll() -> [UInt32] {
         let slots = allSlots
         self = ClientStatements()
         return slots

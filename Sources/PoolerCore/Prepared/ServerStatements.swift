@@ -1,7 +1,7 @@
 // The prepared statements that one server has, the least recently used first to go.
 
 /// Which statements a server knows, in order of use.
-package struct ServerStatements {
+public struct ServerStatements {
     private struct Node {
         var slot: UInt32
         var previous: UInt32
@@ -17,12 +17,12 @@ package struct ServerStatements {
     private var newest = none
     private var oldest = none
     /// The number of statements.
-    package private(set) var count = 0
+    public private(set) var count = 0
 
-    package init() {}
+    public init() {}
 
     /// Whether the server has the statement; if so it becomes the most recently used.
-    package mutating func use(_ slot: UInt32) -> Bool {
+    public mutating func use(_ slot: UInt32) -> Bool {
         guard let node = node(of: slot) else { return false }
         if node != newest {
             unlink(node)
@@ -32,7 +32,7 @@ package struct ServerStatements {
     }
 
     /// Notes that the server gets the statement, which it must not have.
-    package mutating func insert(_ slot: UInt32) {
+    public mutating func insert(_ slot: UInt32) {
         while nodeOfSlot.count <= Int(slot) { nodeOfSlot.append(Self.none) }
         let node: UInt32
         if let free = freeNodes.popLast() {
@@ -50,7 +50,7 @@ package struct ServerStatements {
     /// Notes that the server no longer has the statement.
     ///
     /// - Returns: whether it had it.
-    package mutating func remove(_ slot: UInt32) -> Bool {
+    public mutating func remove(_ slot: UInt32) -> Bool {
         guard let node = node(of: slot) else { return false }
         unlink(node)
         nodeOfSlot[Int(slot)] = Self.none
@@ -60,14 +60,14 @@ package struct ServerStatements {
     }
 
     /// The statement that was used longest ago.
-    package var leastRecentlyUsed: UInt32? {
+    public var leastRecentlyUsed: UInt32? {
         oldest == Self.none ? nil : nodes[Int(oldest)].slot
     }
 
     /// Forgets all statements.
     ///
     /// - Returns: their slots.
-    package mutating func removeAll() -> [UInt32] {
+    public mutating func removeAll() -> [UInt32] {
         var slots: [UInt32] = []
         while let slot = leastRecentlyUsed {
             slots.append(slot)

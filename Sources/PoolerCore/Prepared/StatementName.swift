@@ -1,12 +1,12 @@
 // What tracked statements are called on servers: a prefix and a number that is never used twice.
 
 /// Builds the names of tracked statements on servers.
-package enum StatementName {
+public enum StatementName {
     /// What the names begin with.
-    package static let prefix: [UInt8] = Array("MARTLET_".utf8)
+    public static let prefix: [UInt8] = Array("MARTLET_".utf8)
 
     /// The size of a name with its terminating zero byte.
-    package static func byteCount(serial: UInt64) -> Int {
+    public static func byteCount(serial: UInt64) -> Int {
         var count = prefix.count + 2
         var rest = serial / 10
         while rest > 0 {
@@ -17,7 +17,7 @@ package enum StatementName {
     }
 
     /// Appends the decimal digits of a serial number, without making a String.
-    package static func appendDigits(of serial: UInt64, to bytes: inout [UInt8]) {
+    public static func appendDigits(of serial: UInt64, to bytes: inout [UInt8]) {
         let start = bytes.count
         var rest = serial
         repeat {

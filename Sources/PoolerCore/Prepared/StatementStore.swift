@@ -1,10 +1,10 @@
 // The texts of all prepared statements that any client has and any server knows, each held once.
 // A statement's identity is everything that Parse says after the name: text and parameter types.
 
-package import PostgresWire
+public import PostgresWire
 
 /// Interns prepared statements and counts who uses them.
-package struct StatementStore {
+public struct StatementStore {
     private struct Entry {
         var body: ByteString
         var useCount: Int
@@ -16,13 +16,13 @@ package struct StatementStore {
     private var slots: [ByteString: UInt32] = [:]
     private var nextSerial: UInt64 = 1
 
-    package init() {}
+    public init() {}
 
     /// The number of distinct statements.
-    package var count: Int { slots.count }
+    public var count: Int { slots.count }
 
     /// The slot of the statement with this Parse body (all after the name), with one more use.
-    package mutating func retain(body: ByteString) -> UInt32 {
+    public mutating func retain(body: ByteString) -> UInt32 {
         if let slot = slots[body] {
             retain(slot)
             return slot
@@ -42,12 +42,12 @@ package struct StatementStore {
     }
 
     /// Counts one more use of a statement that is in use.
-    package mutating func retain(_ slot: UInt32) {
+    public mutating func retain(_ slot: UInt32) {
         entries[Int(slot)]?.useCount += 1
     }
 
     /// Counts one use less, and forgets the statement after the last.
-    package mutating func release(_ slot: UInt32) {
+    public mutating func release(_ slot: UInt32) {
         guard var entry = entries[Int(slot)] else { return }
         entry.useCount -= 1
         if entry.useCount > 0 {
@@ -60,17 +60,17 @@ package struct StatementStore {
     }
 
     /// The serial number of the statement with this Parse body, if it is in use.
-    package func serial(ofBody body: ByteString) -> UInt64? {
+    public func serial(ofBody body: ByteString) -> UInt64? {
         slots[body].map { serial(of: $0) }
     }
 
     /// All that follows the name in the statement's Parse.
-    package func body(of slot: UInt32) -> ByteString {
+    public func body(of slot: UInt32) -> ByteString {
         entries[Int(slot)]?.body ?? ""
     }
 
     /// The number in the statement's name on servers, never given to another statement.
-    package func serial(of slot: UInt32) -> UInt64 {
+    public func serial(of slot: UInt32) -> UInt64 {
         entries[Int(slot)]?.serial ?? 0
     }
 }

@@ -5,9 +5,9 @@
 // or the pooler asked for it, and what is to be undone when it fails.
 
 /// One answer that is still to come.
-package struct Expectation: Equatable, BitwiseCopyable, Sendable {
+public struct Expectation: Equatable, BitwiseCopyable, Sendable {
     /// What kind of request is to be answered.
-    package enum Request: UInt8, BitwiseCopyable, Sendable {
+    public enum Request: UInt8, BitwiseCopyable, Sendable {
         /// Query or FunctionCall: ends with ReadyForQuery.
         case query
         /// Sync: ends with ReadyForQuery.
@@ -27,7 +27,7 @@ package struct Expectation: Equatable, BitwiseCopyable, Sendable {
     }
 
     /// Who gets the answer, and who gives it.
-    package enum Route: UInt8, BitwiseCopyable, Sendable {
+    public enum Route: UInt8, BitwiseCopyable, Sendable {
         /// The client asked, the server answers.
         case client
         /// The pooler asked on its own account; the client sees nothing of the answer.
@@ -37,16 +37,16 @@ package struct Expectation: Equatable, BitwiseCopyable, Sendable {
     }
 
     /// What kind of request is to be answered.
-    package let request: Request
+    public let request: Request
     /// Who gets the answer, and who gives it.
-    package let route: Route
+    public let route: Route
     /// For parse and close: the statement's slot in the statement store; else `noStatement`.
-    package let statement: UInt32
+    public let statement: UInt32
 
     /// The value of `statement` for requests that are not about a tracked statement.
-    package static let noStatement = UInt32.max
+    public static let noStatement = UInt32.max
 
-    package init(_ request: Request, _ route: Route, statement: UInt32 = noStatement) {
+    public init(_ request: Request, _ route: Route, statement: UInt32 = noStatement) {
         self.request = request
         self.route = route
         self.statement = statement

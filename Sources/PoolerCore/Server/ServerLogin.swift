@@ -1,12 +1,12 @@
 // Logging in to a server: from the StartupMessage to the first ReadyForQuery. It answers the server's
 // authentication, and collects what the server says about itself on the way.
 
-package import PostgresWire
+public import PostgresWire
 
 /// The state of a login to a server.
-package struct ServerLogin {
+public struct ServerLogin {
     /// What to do next.
-    package enum Action: Equatable {
+    public enum Action: Equatable {
         case none
         case send([UInt8])
         /// The server is ready for queries.
@@ -17,23 +17,23 @@ package struct ServerLogin {
     private var authentication: ServerAuthentication
     private var isAuthenticated = false
     /// The settings that the server reported.
-    package private(set) var parameters: [ParameterStatus] = []
+    public private(set) var parameters: [ParameterStatus] = []
     /// What a CancelRequest for this server has to carry; nil when the server gave no key.
-    package private(set) var cancelKey: CancelKey?
+    public private(set) var cancelKey: CancelKey?
 
     /// The longest message and the most parameters that a server may send before it is ready.
-    package static let messageLimit = 65_536
+    public static let messageLimit = 65_536
     private static let parameterLimit = 512
 
-    package init(_ authentication: ServerAuthentication) {
+    public init(_ authentication: ServerAuthentication) {
         self.authentication = authentication
     }
 
     /// Worth keeping for the next login, once this one has succeeded.
-    package var derivedKeys: SCRAMKeys? { authentication.derivedKeys }
+    public var derivedKeys: SCRAMKeys? { authentication.derivedKeys }
 
     /// Takes one complete message.
-    package mutating func received(_ type: BackendMessageType, _ body: RawSpan) -> Action {
+    public mutating func received(_ type: BackendMessageType, _ body: RawSpan) -> Action {
         do throws(WireError) {
             switch type {
             case .authentication:

@@ -3,10 +3,10 @@
 // body of the few that change what the pooler knows. It never holds bytes and never does I/O.
 
 internal import DequeModule
-package import PostgresWire
+public import PostgresWire
 
 /// What a stretch of bytes from a server means to the driver.
-package enum ServerEvent: Equatable, Sendable {
+public enum ServerEvent: Equatable, Sendable {
     /// Nothing: the bytes ran out.
     case none
     /// The next message must be complete before it can be judged: keep the bytes from `end` on.
@@ -29,7 +29,7 @@ package enum ServerEvent: Equatable, Sendable {
 }
 
 /// What is to be done with a stretch of bytes from a server.
-package enum Disposition: Equatable, Sendable {
+public enum Disposition: Equatable, Sendable {
     /// They go to the client unchanged.
     case forward
     /// They are of no concern to the client.
@@ -37,64 +37,64 @@ package enum Disposition: Equatable, Sendable {
 }
 
 /// The result of a scan: what to do with the bytes up to `end`, and what happened there.
-package struct ServerStep: Equatable, Sendable {
-    package let end: Int
-    package let disposition: Disposition
-    package let event: ServerEvent
+public struct ServerStep: Equatable, Sendable {
+    public let end: Int
+    public let disposition: Disposition
+    public let event: ServerEvent
 }
 
 /// The state of a server connection after its login.
-package struct ServerMachine {
+public struct ServerMachine {
     /// Answers that are still to come, the next one first.
     private var expectations = Deque<Expectation>()
     /// Requests that go unanswered because of a failure, in the order they were sent, until taken.
     private var dropped: [Expectation] = []
     /// How much of the message in passage is still to come, and where it goes.
-    package private(set) var bodyRemaining = 0
+    public private(set) var bodyRemaining = 0
     private var passingDisposition = Disposition.forward
     /// The status byte of the last ReadyForQuery.
-    package private(set) var transactionStatus = TransactionStatus.idle
+    public private(set) var transactionStatus = TransactionStatus.idle
     /// Whether nothing was sent since the last ReadyForQuery.
-    package private(set) var isSettled = true
+    public private(set) var isSettled = true
     /// Whether the server skips everything up to the next Sync.
-    package private(set) var isSkippingToSync = false
+    public private(set) var isSkippingToSync = false
     /// Whether the server reads COPY data from the client.
-    package private(set) var isCopyingIn = false
+    public private(set) var isCopyingIn = false
     private var copyEndWasSent = false
     private var copySyncCount = 0
     /// Whether it can no longer be told which Sync an answer belongs to: the server must stay with
     /// its client, and be closed after it.
-    package private(set) var isUncertain = false
+    public private(set) var isUncertain = false
     /// Whether the last message was an ErrorResponse: what a dying server sends last.
-    package private(set) var endedWithError = false
+    public private(set) var endedWithError = false
 
     /// The longest message that is inspected whole, in bytes.
     private static let inspectionLimit = 65_536
 
-    package init() {}
+    public init() {}
 
     /// Whether every request has been answered and no transaction is open.
-    package var isClean: Bool {
+    public var isClean: Bool {
         isSettled && transactionStatus == .idle && bodyRemaining == 0 && !isUncertain
     }
 
     /// Whether an answer to something the client sent is still to come.
-    package var owesClient: Bool {
+    public var owesClient: Bool {
         expectations.contains { $0.route != .pooler && $0.request != .copyEnd }
     }
 
     /// Whether answers to requests about tracked statements are still to come.
-    package var owesStatements: Bool {
+    public var owesStatements: Bool {
         expectations.contains { $0.statement != Expectation.noStatement }
     }
 
     /// Binds the server to its client for good, because it got something that cannot be tracked.
-    package mutating func becomeUncertain() {
+    public mutating func becomeUncertain() {
         isUncertain = true
     }
 
     /// Takes every answer that is still to come, because the connection has ended.
-    package mutating func takeAll() -> [Expectation] {
+    public mutating func takeAll() -> [Expectation] {
         defer { expectations.removeAll() }
         return Array(expectations)
     }
@@ -102,7 +102,7 @@ package struct ServerMachine {
     // MARK: Requests
 
     /// Notes that a request is being sent (or, if synthetic, would have been).
-    package mutating func expect(_ expectation: Expectation) {
+    public mutating func expect(_ expectation: Expectation) {
         // The end of a COPY that is already over: the server ignores it.
         if expectation.request == .copyEnd && expectations.isEmpty { return }
         isSettled = false
@@ -131,7 +131,7 @@ package struct ServerMachine {
     }
 
     /// The answer that the pooler has to give now, if it is the next in order. Call until nil.
-    package mutating func takeDueAnswer() -> Expectation? {
+    public mutating func takeDueAnswer() -> Expectation? {
         // Nothing may be put into the middle of a message.
         guard bodyRemaining == 0 else { return nil }
         while isAnswerDue {
@@ -149,7 +149,7 @@ package struct ServerMachine {
 
     /// Takes the requests that will not be answered because of a failure, the newest first, so that
     /// their effects can be undone in that order.
-    package mutating func takeDropped() -> [Expectation] {
+    public mutating func takeDropped() -> [Expectation] {
         guard !dropped.isEmpty else { return [] }
         defer { dropped.removeAll(keepingCapacity: true) }
         return dropped.reversed()
@@ -171,7 +171,7 @@ package struct ServerMachine {
     ///   - limit: the largest length field to accept.
     /// - Returns: a step that ends behind `start`, unless its event is `incomplete` or
     ///   `protocolViolation`.
-    package mutating func scan(_ bytes: RawSpan, from start: Int, limit: Int) -> ServerStep {
+    public mutating func scan(_ bytes: RawSpan, from start: Int, limit: Int) -> ServerStep {
         var offset = start
         var stretch = passingDisposition
         if bodyRemaining > 0 {

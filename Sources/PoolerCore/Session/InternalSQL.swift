@@ -2,12 +2,12 @@
 // function is named with its schema, so that neither a client's values nor its search_path can turn
 // the text into something else.
 
-package import PostgresWire
+public import PostgresWire
 
 /// Builds internal statements.
-package enum InternalSQL {
+public enum InternalSQL {
     /// One Query text that makes `changes`.
-    package static func apply(_ changes: [SettingsChange]) -> ByteString {
+    public static func apply(_ changes: [SettingsChange]) -> ByteString {
         var text: [UInt8] = []
         var isFirstSet = true
         for change in changes {
@@ -28,7 +28,7 @@ package enum InternalSQL {
     /// A string literal that means `value` whatever standard_conforming_strings says.
     ///
     /// Source: PostgreSQL documentation, section 4.1.2 "Constants".
-    package static func quotedLiteral(_ value: ByteString) -> ByteString {
+    public static func quotedLiteral(_ value: ByteString) -> ByteString {
         let quote = UInt8(ascii: "'")
         let backslash = UInt8(ascii: "\\")
         var text: [UInt8] = value.bytes.contains(backslash) ? Array(" E'".utf8) : [quote]
@@ -40,7 +40,7 @@ package enum InternalSQL {
     }
 
     /// A quoted identifier.
-    package static func quotedIdentifier(_ name: ByteString) -> ByteString {
+    public static func quotedIdentifier(_ name: ByteString) -> ByteString {
         let quote = UInt8(ascii: "\"")
         var text = [quote]
         for byte in name.bytes {

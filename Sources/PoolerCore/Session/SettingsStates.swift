@@ -5,24 +5,24 @@
 // that PostgreSQL gave them (PostgreSQL documentation, section 55.2.7 "Asynchronous Operations").
 // Others are known only when the client named them in its StartupMessage.
 
-package import PostgresWire
+public import PostgresWire
 
 /// Names an interned state.
-package struct SettingsID: Hashable, BitwiseCopyable, Sendable {
+public struct SettingsID: Hashable, BitwiseCopyable, Sendable {
     fileprivate let index: UInt32
 
     /// The state of a session about which nothing is known.
-    package static let empty = SettingsID(index: 0)
+    public static let empty = SettingsID(index: 0)
 }
 
 /// What has to be done to one setting of a server so that it fits a client.
-package enum SettingsChange: Equatable, Sendable {
+public enum SettingsChange: Equatable, Sendable {
     case set(name: ByteString, value: ByteString)
     case reset(name: ByteString)
 }
 
 /// Interns states of settings and counts who uses them.
-package struct SettingsStates {
+public struct SettingsStates {
     private struct Setting: Hashable {
         /// The place of the name in `names`.
         var name: Int
@@ -46,7 +46,7 @@ package struct SettingsStates {
     private var freeIndices: [UInt32] = []
     private var indices: [[Setting]: UInt32] = [[]: 0]
 
-    package init() {}
+    public init() {}
 
     /// Settings that a session cannot change, or that say who it is: never replayed.
     private static let fixedNames: Set<ByteString> = [
@@ -55,20 +55,20 @@ package struct SettingsStates {
     ]
 
     /// Whether a reported setting belongs to a client's state.
-    package static func isTracked(_ name: ByteString) -> Bool {
+    public static func isTracked(_ name: ByteString) -> Bool {
         !fixedNames.contains(name)
     }
 
     /// The number of distinct states, the empty one included.
-    package var count: Int { indices.count }
+    public var count: Int { indices.count }
 
     /// Counts one more use of a state.
-    package mutating func retain(_ id: SettingsID) {
+    public mutating func retain(_ id: SettingsID) {
         entries[Int(id.index)]?.useCount += 1
     }
 
     /// Counts one use less, and forgets the state after the last.
-    package mutating func release(_ id: SettingsID) {
+    public mutating func release(_ id: SettingsID) {
         guard id != .empty, var entry = entries[Int(id.index)] else { return }
         entry.useCount -= 1
         if entry.useCount > 0 {
@@ -83,7 +83,7 @@ package struct SettingsStates {
     /// The state that differs from `id` in one value, with one more use; `id` keeps its own.
     ///
     /// - Parameter isReported: whether the value comes from a ParameterStatus.
-    package mutating func setting(
+    public mutating func setting(
         _ name: ByteString,
         to value: ByteString,
         in id: SettingsID,
@@ -101,7 +101,7 @@ package struct SettingsStates {
     }
 
     /// The values of a state under the names that the server uses, for the client's welcome.
-    package func reportedValues(of id: SettingsID) -> [ParameterStatus] {
+    public func reportedValues(of id: SettingsID) -> [ParameterStatus] {
         (entries[Int(id.index)]?.settings ?? []).compactMap { setting in
             let name = names[setting.name]
             return name.isReported
@@ -110,13 +110,13 @@ package struct SettingsStates {
     }
 
     /// The value of one setting in a state, or nil when it is not known.
-    package func value(of name: ByteString, in id: SettingsID) -> ByteString? {
+    public func value(of name: ByteString, in id: SettingsID) -> ByteString? {
         guard let index = nameIndices[name.lowercasedASCII] else { return nil }
         return entries[Int(id.index)]?.settings.first { $0.name == index }?.value
     }
 
     /// What turns the state `actual` into `desired`, resets first.
-    package func changes(from actual: SettingsID, to desired: SettingsID) -> [SettingsChange] {
+    public func changes(from actual: SettingsID, to desired: SettingsID) -> [SettingsChange] {
         guard actual != desired else { return [] }
         let old = entries[Int(actual.index)]?.settings ?? []
         let new = entries[Int(desired.index)]?.settings ?? []
@@ -134,7 +134,7 @@ package struct SettingsStates {
 
     /// The state of a server after it has confirmed `changes`, with one more use; `id` keeps its own.
     /// Reported values have come by ParameterStatus; the others are as they were asked for.
-    package mutating func applying(
+    public mutating func applying(
         _ changes: [SettingsChange],
         to id: SettingsID
     ) -> SettingsID {
@@ -157,7 +157,7 @@ package struct SettingsStates {
 
     /// The state without the settings that the server does not report, with one more use: what is
     /// left after DISCARD ALL; `id` keeps its own.
-    package mutating func reportedPart(of id: SettingsID) -> SettingsID {
+    public mutating func reportedPart(of id: SettingsID) -> SettingsID {
         let settings = entries[Int(id.index)]?.settings ?? []
         return intern(settings.filter { names[$0.name].isReported })
     }
@@ -197,7 +197,7 @@ package struct SettingsStates {
 
 extension ByteString {
     /// The bytes with A...Z made a...z.
-    package var lowercasedASCII: ByteString {
+    public var lowercasedASCII: ByteString {
         ByteString(bytes.map { 0x41...0x5A ~= $0 ? $0 | 0x20 : $0 })
     }
 }

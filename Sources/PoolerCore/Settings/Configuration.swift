@@ -3,36 +3,36 @@
 // A configuration is a value: a reload makes a new one from the file and swaps it in, so a bad file
 // changes nothing. Reading one from text is in ConfigurationParser.swift and ConnectionURL.swift.
 
-package import PostgresWire
+public import PostgresWire
 
 /// The whole configuration of the pooler.
-package struct Configuration: Sendable, Equatable {
+public struct Configuration: Sendable, Equatable {
     /// Whose defaults hold.
-    package var flavor: Flavor
+    public var flavor: Flavor
     /// The global settings.
-    package var settings: Settings
+    public var settings: Settings
     /// The databases by the name clients use, without the `*` entry.
-    package private(set) var databases: [ByteString: DatabaseEntry] = [:]
+    public private(set) var databases: [ByteString: DatabaseEntry] = [:]
     /// The names of `databases` in the order of the file.
-    package private(set) var databaseNames: [ByteString] = []
+    public private(set) var databaseNames: [ByteString] = []
     /// The `*` entry, for names that `databases` lacks.
-    package private(set) var wildcardDatabase: DatabaseEntry?
+    public private(set) var wildcardDatabase: DatabaseEntry?
     /// The users for whom settings differ.
-    package private(set) var users: [ByteString: UserEntry] = [:]
+    public private(set) var users: [ByteString: UserEntry] = [:]
     /// The names of `users` in the order of the file.
-    package private(set) var userNames: [ByteString] = []
+    public private(set) var userNames: [ByteString] = []
     /// Users who may log in beside those of auth_file, with their secrets: that of a connection
     /// URL.
-    package var inlineUsers = UserList()
+    public var inlineUsers = UserList()
 
     /// Makes a configuration without databases, with the defaults of `flavor`.
-    package init(flavor: Flavor = .martlet) {
+    public init(flavor: Flavor = .martlet) {
         self.flavor = flavor
         self.settings = Settings(flavor: flavor)
     }
 
     /// Adds a database, or replaces the one of that name; `*` is the entry for unknown names.
-    package mutating func add(_ database: DatabaseEntry) {
+    public mutating func add(_ database: DatabaseEntry) {
         if database.name == Self.wildcardName {
             wildcardDatabase = database
         } else if databases.updateValue(database, forKey: database.name) == nil {
@@ -41,7 +41,7 @@ package struct Configuration: Sendable, Equatable {
     }
 
     /// Adds a user, or replaces the one of that name.
-    package mutating func add(_ user: UserEntry) {
+    public mutating func add(_ user: UserEntry) {
         if users.updateValue(user, forKey: user.name) == nil {
             userNames.append(user.name)
         }
@@ -50,7 +50,7 @@ package struct Configuration: Sendable, Equatable {
     /// The database that a client means by `name`: its entry, or one made from the `*` entry.
     ///
     /// Returns nil if there is neither. The console's names are not databases and never found.
-    package func database(named name: ByteString) -> DatabaseEntry? {
+    public func database(named name: ByteString) -> DatabaseEntry? {
         if let entry = databases[name] { return entry }
         guard var entry = wildcardDatabase, !Self.consoleNames.contains(name), !name.isEmpty,
             name.count <= LengthLimit.databaseName
@@ -64,7 +64,7 @@ package struct Configuration: Sendable, Equatable {
     ///
     /// `pool_size` of an entry becomes `defaultPoolSize` here. Makes a copy of all settings: call
     /// it when a pool is made or a client logs in, not for every message.
-    package func effectiveSettings(database: DatabaseEntry?, user: ByteString?) -> Settings {
+    public func effectiveSettings(database: DatabaseEntry?, user: ByteString?) -> Settings {
         var result = settings
         if let database { database.overrides.apply(to: &result) }
         if let user, let entry = users[user] { entry.overrides.apply(to: &result) }
@@ -76,7 +76,7 @@ package struct Configuration: Sendable, Equatable {
     /// - Parameter running: The configuration in effect.
     /// - Returns: The configuration to use now, in which settings that need a restart keep their
     ///   running values, and the rows of those that would have changed.
-    package func reloaded(
+    public func reloaded(
         over running: Configuration
     ) -> (configuration: Configuration, needingRestart: [SettingRow]) {
         var result = self
@@ -88,13 +88,13 @@ package struct Configuration: Sendable, Equatable {
     }
 
     /// The name of the database entry that serves unknown names.
-    package static let wildcardName: ByteString = "*"
+    public static let wildcardName: ByteString = "*"
 
     /// The database names at which the console answers; no database can have them.
-    package static let consoleNames: Set<ByteString> = ["martlet", "pgbouncer"]
+    public static let consoleNames: Set<ByteString> = ["martlet", "pgbouncer"]
 }
 
 /// The settings that differ and take effect only at a restart.
-package func settingsNeedingRestart(from old: Settings, to new: Settings) -> [SettingRow] {
+public func settingsNeedingRestart(from old: Settings, to new: Settings) -> [SettingRow] {
     settingTable.filter { $0.change == .restart && $0.value(in: old) != $0.value(in: new) }
 }

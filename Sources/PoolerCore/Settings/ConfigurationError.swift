@@ -1,23 +1,23 @@
 // What is wrong with a configuration, and where.
 
 /// A configuration that cannot be used: the place and what was expected there.
-package struct ConfigurationError: Error, Equatable, Sendable, CustomStringConvertible {
+public struct ConfigurationError: Error, Equatable, Sendable, CustomStringConvertible {
     /// The file as the operator named it, or another name for the source.
-    package let file: String
+    public let file: String
     /// The line, counted from 1; nil if the error is about the source as a whole.
-    package let line: Int?
+    public let line: Int?
     /// What is wrong; never contains a password.
-    package let message: String
+    public let message: String
 
     /// Makes an error about `line` of `file`.
-    package init(file: String, line: Int? = nil, message: String) {
+    public init(file: String, line: Int? = nil, message: String) {
         self.file = file
         self.line = line
         self.message = message
     }
 
     /// `file:line: message`, as compilers print it.
-    package var description: String {
+    public var description: String {
         line.map { "\(file):\($0): \(message)" } ?? "\(file): \(message)"
     }
 }

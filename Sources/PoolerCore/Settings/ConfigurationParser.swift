@@ -14,7 +14,7 @@ extension Configuration {
     ///   - include: Reads a file that `%include` names.
     /// - Returns: A wholly new configuration.
     /// - Throws: The first thing that is wrong, with its line.
-    package static func parse(
+    public static func parse(
         path: String,
         contents: [UInt8],
         include: FileReader

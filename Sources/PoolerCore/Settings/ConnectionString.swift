@@ -3,16 +3,16 @@
 // Blanks separate pairs and may surround `=`. A quoted value may contain blanks, `''` in it stands
 // for a quote, and a backslash for itself. Which keys exist is not known here.
 
-package import PostgresWire
+public import PostgresWire
 
 /// A key and its value in an entry.
-package struct ConnectionPair: Sendable, Equatable {
-    package let key: String
-    package let value: ByteString
+public struct ConnectionPair: Sendable, Equatable {
+    public let key: String
+    public let value: ByteString
 }
 
 /// Reads all pairs of an entry; errors never contain a value, because it may be a password.
-package func parseConnectionString(
+public func parseConnectionString(
     _ text: ByteString
 ) throws(SettingError) -> [ConnectionPair] {
     var pairs: [ConnectionPair] = []

@@ -3,25 +3,25 @@
 // `postgres://user:password@host:port/database?parameters`, as libpq reads it. Decides what the
 // parts mean and what their absence means; errors never contain the password.
 
-package import PostgresWire
+public import PostgresWire
 
 /// A database and the user to reach it as, read from a URL.
-package struct ConnectionURL: Sendable, Equatable {
-    package private(set) var user: ByteString = ""
+public struct ConnectionURL: Sendable, Equatable {
+    public private(set) var user: ByteString = ""
     /// Nil if the URL has none: then the server must trust its clients.
-    package private(set) var password: ByteString?
+    public private(set) var password: ByteString?
     /// A host name, an address, or a folder of Unix sockets.
-    package private(set) var host = "localhost"
-    package private(set) var port = 5432
-    package private(set) var database: ByteString = ""
+    public private(set) var host = "localhost"
+    public private(set) var port = 5432
+    public private(set) var database: ByteString = ""
     /// For clients that do not send their own.
-    package private(set) var applicationName: ByteString?
-    package private(set) var clientEncoding: ByteString?
+    public private(set) var applicationName: ByteString?
+    public private(set) var clientEncoding: ByteString?
     /// Nil = as `server_connect_timeout`; 0 = no limit.
-    package private(set) var connectTimeout: Microseconds?
+    public private(set) var connectTimeout: Microseconds?
 
     /// Whether `argument` looks like a URL rather than the name of a file.
-    package static func isURL(_ argument: String) -> Bool {
+    public static func isURL(_ argument: String) -> Bool {
         schemes.contains { argument.hasPrefix($0) }
     }
 
@@ -31,7 +31,7 @@ package struct ConnectionURL: Sendable, Equatable {
     ///   - text: The URL.
     ///   - defaultUser: The user of a URL that names none.
     /// - Throws: What was expected; the message never contains the password.
-    package init(
+    public init(
         _ text: String,
         defaultUser: ByteString? = nil
     ) throws(ConfigurationError) {
@@ -64,7 +64,7 @@ package struct ConnectionURL: Sendable, Equatable {
     ///
     /// The URL's user logs in with the URL's password and may use the console. Without a password
     /// the server trusts this machine over TCP, and so does the pooler, on its loopback address.
-    package func configuration() -> Configuration {
+    public func configuration() -> Configuration {
         var configuration = Configuration(flavor: .martlet)
         var entry = DatabaseEntry(name: database)
         entry.hosts = [host]

@@ -3,43 +3,43 @@
 // Holds what an entry of [databases] says. Looking up an entry, and what holds in the end, is
 // `Configuration`.
 
-package import PostgresWire
+public import PostgresWire
 
 /// An entry of [databases].
-package struct DatabaseEntry: Sendable, Equatable {
+public struct DatabaseEntry: Sendable, Equatable {
     /// The name clients use; `*` in the entry for unknown names.
-    package var name: ByteString
+    public var name: ByteString
     /// The name on the server; nil = the name clients use.
-    package var dbname: ByteString?
+    public var dbname: ByteString?
     /// Host names, addresses, folders of Unix sockets (`/…`) or abstract sockets (`@…`);
     /// empty = a Unix socket in unix_socket_dir.
-    package var hosts: [String] = []
-    package var port = 5432
+    public var hosts: [String] = []
+    public var port = 5432
     /// Log in to the server as this user whoever the client is; nil = as the client's user.
-    package var user: ByteString?
+    public var user: ByteString?
     /// The password of `user`; nil = its secret in the auth_file.
-    package var password: ByteString?
-    package var loadBalanceHosts = LoadBalanceHosts.roundRobin
+    public var password: ByteString?
+    public var loadBalanceHosts = LoadBalanceHosts.roundRobin
     /// Run on every new server connection; its errors are only logged.
-    package var connectQuery: ByteString?
+    public var connectQuery: ByteString?
     // Sent to the server at login.
-    package var clientEncoding: ByteString?
-    package var dateStyle: ByteString?
-    package var timeZone: ByteString?
-    package var applicationName: ByteString?
+    public var clientEncoding: ByteString?
+    public var dateStyle: ByteString?
+    public var timeZone: ByteString?
+    public var applicationName: ByteString?
     /// Settings that differ for this database.
-    package var overrides = Overrides()
+    public var overrides = Overrides()
 
     /// Makes the entry of a database of the same name on the Unix socket in unix_socket_dir.
-    package init(name: ByteString) {
+    public init(name: ByteString) {
         self.name = name
     }
 
     /// The name of the database on the server.
-    package var serverDatabaseName: ByteString { dbname ?? name }
+    public var serverDatabaseName: ByteString { dbname ?? name }
 
     /// Parameters of the entry for the server's StartupMessage, beside user and database.
-    package var startupParameters: [(name: ByteString, value: ByteString)] {
+    public var startupParameters: [(name: ByteString, value: ByteString)] {
         let parameters: [(ByteString, ByteString?)] = [
             ("client_encoding", clientEncoding), ("DateStyle", dateStyle),
             ("TimeZone", timeZone), ("application_name", applicationName),
@@ -48,7 +48,7 @@ package struct DatabaseEntry: Sendable, Equatable {
     }
 
     /// Whether server connections made for `other` may go on serving this entry after a reload.
-    package func connectsLike(_ other: DatabaseEntry) -> Bool {
+    public func connectsLike(_ other: DatabaseEntry) -> Bool {
         serverDatabaseName == other.serverDatabaseName && hosts == other.hosts && port == other.port
             && user == other.user && loadBalanceHosts == other.loadBalanceHosts
             && connectQuery == other.connectQuery
@@ -59,7 +59,7 @@ extension DatabaseEntry: ConfigurationEntry {
     static let section = EntrySection.databases
 
     /// The keys that only databases have, in the order of their documentation.
-    package static let keys: [EntryKey<DatabaseEntry>] = [
+    public static let keys: [EntryKey<DatabaseEntry>] = [
         .text("dbname", \.dbname, doc: "Name on the server; the entry's name if absent."),
         EntryKey(
             name: "host",

@@ -6,11 +6,11 @@
 import PostgresWire
 
 /// A key that only entries have.
-package struct EntryKey<Entry: Sendable>: Sendable {
+public struct EntryKey<Entry: Sendable>: Sendable {
     /// The key as it is written.
-    package let name: String
+    public let name: String
     /// What it means, in sentences.
-    package let doc: String
+    public let doc: String
     /// Reads the key's value into the entry.
     let store: @Sendable (ByteString, inout Entry) throws(SettingError) -> Void
 }

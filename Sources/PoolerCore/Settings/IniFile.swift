@@ -6,14 +6,14 @@
 // `-`, or is quoted with '…' or "…" (a doubled quote stands for one; PgBouncer refuses "…", which
 // its manual promises). Nothing here knows which sections and keys exist.
 
-package import PostgresWire
+public import PostgresWire
 
 /// A place in a configuration file.
-package struct SourceLine: Sendable, Equatable {
+public struct SourceLine: Sendable, Equatable {
     /// The file as the operator, or the include, named it.
-    package let file: String
+    public let file: String
     /// Counted from 1.
-    package let line: Int
+    public let line: Int
 
     func error(_ message: String) -> ConfigurationError {
         ConfigurationError(file: file, line: line, message: message)
@@ -21,7 +21,7 @@ package struct SourceLine: Sendable, Equatable {
 }
 
 /// One thing that a configuration file says.
-package enum IniItem: Sendable, Equatable {
+public enum IniItem: Sendable, Equatable {
     /// `[name]`; what follows belongs to it, also after the end of an included file.
     case section(ByteString, SourceLine)
     /// `key = value`.
@@ -29,18 +29,18 @@ package enum IniItem: Sendable, Equatable {
 }
 
 /// Why the content of a file could not be had, in the words of the system.
-package struct FileUnavailable: Error, Equatable, Sendable {
+public struct FileUnavailable: Error, Equatable, Sendable {
     /// For example `No such file or directory`.
-    package let reason: String
+    public let reason: String
 
     /// Makes an error with the system's words.
-    package init(reason: String) {
+    public init(reason: String) {
         self.reason = reason
     }
 }
 
 /// Gives the content of the file at a path; the only contact of the configuration with the world.
-package typealias FileReader = (_ path: String) throws(FileUnavailable) -> [UInt8]
+public typealias FileReader = (_ path: String) throws(FileUnavailable) -> [UInt8]
 
 /// Reads the items of a file and of the files it includes, in order.
 ///
@@ -50,7 +50,7 @@ package typealias FileReader = (_ path: String) throws(FileUnavailable) -> [UInt
 ///   - readFile: Reads an included file.
 /// - Returns: All items up to the end.
 /// - Throws: The first thing that does not follow the grammar, with its line.
-package func parseIniFile(
+public func parseIniFile(
     path: String,
     contents: [UInt8],
     readFile: FileReader

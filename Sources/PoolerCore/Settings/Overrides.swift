@@ -5,28 +5,28 @@
 import PostgresWire
 
 /// Values that replace global ones for one database or user; nil means "as globally".
-package struct Overrides: Sendable, Equatable {
-    package var poolMode: PoolMode?
+public struct Overrides: Sendable, Equatable {
+    public var poolMode: PoolMode?
     /// Replaces `default_pool_size`; 0 = unlimited.
-    package var poolSize: Int?
-    package var minPoolSize: Int?
-    package var reservePoolSize: Int?
-    package var maxDBConnections: Int?
-    package var maxDBClientConnections: Int?
-    package var maxUserConnections: Int?
-    package var maxUserClientConnections: Int?
-    package var serverLifetime: Microseconds?
-    package var clientIdleTimeout: Microseconds?
-    package var queryTimeout: Microseconds?
-    package var queryWaitTimeout: Microseconds?
-    package var idleTransactionTimeout: Microseconds?
-    package var transactionTimeout: Microseconds?
+    public var poolSize: Int?
+    public var minPoolSize: Int?
+    public var reservePoolSize: Int?
+    public var maxDBConnections: Int?
+    public var maxDBClientConnections: Int?
+    public var maxUserConnections: Int?
+    public var maxUserClientConnections: Int?
+    public var serverLifetime: Microseconds?
+    public var clientIdleTimeout: Microseconds?
+    public var queryTimeout: Microseconds?
+    public var queryWaitTimeout: Microseconds?
+    public var idleTransactionTimeout: Microseconds?
+    public var transactionTimeout: Microseconds?
 
     /// Makes overrides that replace nothing.
-    package init() {}
+    public init() {}
 
     /// Writes the values that are present over those of `settings`.
-    package func apply(to settings: inout Settings) {
+    public func apply(to settings: inout Settings) {
         // Most entries override nothing, and this runs at every login.
         guard self != Overrides() else { return }
         for override in settingOverrides {
@@ -36,19 +36,19 @@ package struct Overrides: Sendable, Equatable {
 }
 
 /// A section whose entries may override settings.
-package enum EntrySection: String, Sendable, CaseIterable {
+public enum EntrySection: String, Sendable, CaseIterable {
     case databases
     case users
 }
 
 /// The `override` column of a row: under which name a setting may stand in which entries.
-package struct SettingOverride: Sendable {
+public struct SettingOverride: Sendable {
     /// The key in an entry.
-    package let name: String
+    public let name: String
     /// Other spellings of the key.
-    package let aliases: [String]
+    public let aliases: [String]
     /// Whose entries take the key.
-    package let sections: [EntrySection]
+    public let sections: [EntrySection]
     /// Reads the key's value into the overrides of an entry.
     let store: @Sendable (ByteString, inout Overrides) throws(SettingError) -> Void
     /// Writes the value, if present, over the global one.

@@ -6,7 +6,7 @@
 import PostgresWire
 
 /// The text of `pooler.ini.example`.
-package func sampleIni() -> String {
+public func sampleIni() -> String {
     let topics = SettingTopic.allCases.map(sampleTopic).joined(separator: "\n")
     return sampleHead + topics + sampleEntries
 }

@@ -4,17 +4,17 @@
 // neither the setting's name nor where the text came from. Rendering then parsing gives the same
 // value: SHOW CONFIG prints what SET accepts.
 
-package import PostgresWire
+public import PostgresWire
 
 /// Why a text is not a value of a setting; says what was expected.
-package struct SettingError: Error, Equatable, CustomStringConvertible {
+public struct SettingError: Error, Equatable, CustomStringConvertible {
     /// What was expected and what was found, without the name of the setting.
-    package let message: String
+    public let message: String
     /// Same as `message`.
-    package var description: String { message }
+    public var description: String { message }
 
     /// Makes an error with a message for the operator.
-    package init(_ message: String) {
+    public init(_ message: String) {
         self.message = message
     }
 
@@ -24,7 +24,7 @@ package struct SettingError: Error, Equatable, CustomStringConvertible {
 }
 
 /// What kind of value a setting takes, for documentation and for the console.
-package enum SettingKind: Sendable, Equatable {
+public enum SettingKind: Sendable, Equatable {
     case bool
     case int(ClosedRange<Int>)
     case fileMode
@@ -36,19 +36,19 @@ package enum SettingKind: Sendable, Equatable {
 }
 
 /// A pair of functions between text and value.
-package struct SettingCodec<Value: Sendable & Equatable>: Sendable {
+public struct SettingCodec<Value: Sendable & Equatable>: Sendable {
     /// The kind of value, for people.
-    package let kind: SettingKind
+    public let kind: SettingKind
     /// Reads a value.
-    package let parse: @Sendable (ByteString) throws(SettingError) -> Value
+    public let parse: @Sendable (ByteString) throws(SettingError) -> Value
     /// Prints a value so that `parse` gives it back.
-    package let render: @Sendable (Value) -> ByteString
+    public let render: @Sendable (Value) -> ByteString
 }
 
 /// The longest duration a setting takes, ten thousand million seconds (317 years).
 ///
 /// A sum of several such durations and a moment still fits into `Microseconds`.
-package let longestDuration: Microseconds = .seconds(10_000_000_000)
+public let longestDuration: Microseconds = .seconds(10_000_000_000)
 
 extension SettingCodec<Bool> {
     static let bool = SettingCodec(kind: .bool) { text throws(SettingError) in

@@ -3,7 +3,7 @@
 // Names that PgBouncer knows and Martlet does not, yet, are refused like unknown ones, but an
 // operator deserves to hear that the name is right.
 
-package import PostgresWire
+public import PostgresWire
 
 extension Settings {
     /// Sets one setting from its text, as a line of the main section or a SET on the console does.
@@ -15,7 +15,7 @@ extension Settings {
     /// - Returns: The setting's row, which says whether the change takes effect while running.
     /// - Throws: What was expected; then nothing has changed.
     @discardableResult
-    package mutating func set(
+    public mutating func set(
         _ name: String,
         to text: ByteString,
         section: String
@@ -36,14 +36,14 @@ extension Settings {
 }
 
 /// The overrides, in the order of their settings.
-package let settingOverrides: [SettingOverride] = settingTable.compactMap(\.override)
+public let settingOverrides: [SettingOverride] = settingTable.compactMap(\.override)
 
 private let rowIndexByName = Dictionary(
     uniqueKeysWithValues: settingTable.enumerated().map { ($1.name, $0) }
 )
 
 /// The row of the setting with this exact name.
-package func settingRow(named name: String) -> SettingRow? {
+public func settingRow(named name: String) -> SettingRow? {
     rowIndexByName[name].map { settingTable[$0] }
 }
 

@@ -3,10 +3,10 @@
 // A row is the only place that knows a setting: parsing, limits, printing, reload, overrides and
 // documentation go through it and never name a setting themselves.
 
-package import PostgresWire
+public import PostgresWire
 
 /// When a changed value takes effect.
-package enum SettingChange: Sendable, Equatable {
+public enum SettingChange: Sendable, Equatable {
     /// At RELOAD or SET.
     case live
     /// At the next start; a reload reports the setting and keeps the running value.
@@ -14,7 +14,7 @@ package enum SettingChange: Sendable, Equatable {
 }
 
 /// The heading under which a setting is documented; the order of cases is that of the documents.
-package enum SettingTopic: String, Sendable, CaseIterable {
+public enum SettingTopic: String, Sendable, CaseIterable {
     case process = "Process and files"
     case network = "Network"
     case pooling = "Pooling and limits"
@@ -26,19 +26,19 @@ package enum SettingTopic: String, Sendable, CaseIterable {
 }
 
 /// One setting: its name, values, defaults and documentation.
-package struct SettingRow: Sendable {
+public struct SettingRow: Sendable {
     /// The key in files, in SHOW CONFIG and in SET.
-    package let name: String
+    public let name: String
     /// Which values it takes.
-    package let kind: SettingKind
+    public let kind: SettingKind
     /// When a change takes effect.
-    package let change: SettingChange
+    public let change: SettingChange
     /// Under which heading it is documented.
-    package let topic: SettingTopic
+    public let topic: SettingTopic
     /// What it means, in sentences.
-    package let doc: String
+    public let doc: String
     /// How entries of [databases] and [users] may replace it.
-    package let override: SettingOverride?
+    public let override: SettingOverride?
 
     private let load: @Sendable (Settings) -> ByteString
     private let save: @Sendable (ByteString, inout Settings) throws(SettingError) -> Void
@@ -46,20 +46,20 @@ package struct SettingRow: Sendable {
     let applyPgBouncerDefault: @Sendable (inout Settings) -> Void
 
     /// The value in `settings`, in a form that `set` accepts.
-    package func value(in settings: Settings) -> ByteString { load(settings) }
+    public func value(in settings: Settings) -> ByteString { load(settings) }
 
     /// The value in an empty section of `flavor`.
-    package func defaultValue(_ flavor: Flavor) -> ByteString {
+    public func defaultValue(_ flavor: Flavor) -> ByteString {
         load(flavor == .martlet ? martletDefaults : pgbouncerDefaults)
     }
 
     /// Reads `text` into `settings`; if the text is not acceptable, `settings` is unchanged.
-    package func set(_ text: ByteString, in settings: inout Settings) throws(SettingError) {
+    public func set(_ text: ByteString, in settings: inout Settings) throws(SettingError) {
         try save(text, &settings)
     }
 
     /// Takes over the value of another `Settings`.
-    package func copy(from source: Settings, to target: inout Settings) {
+    public func copy(from source: Settings, to target: inout Settings) {
         copy(source, &target)
     }
 }

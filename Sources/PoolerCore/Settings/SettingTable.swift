@@ -7,7 +7,7 @@
 import PostgresWire
 
 /// The table of settings, ordered by name.
-package let settingTable: [SettingRow] = [
+public let settingTable: [SettingRow] = [
     .value(
         "admin_users",
         \.adminUsers,

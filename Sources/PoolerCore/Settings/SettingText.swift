@@ -2,12 +2,12 @@
 //
 // Everything works on ASCII bytes and never traps: a number too large is no number.
 
-package import PostgresWire
+public import PostgresWire
 
 /// Reads an integer as C `strtol` with base 0 does: decimal, `0x` hexadecimal, leading `0` octal.
 ///
 /// Returns nil if anything is left over or the value does not fit.
-package func integer(_ text: ByteString) -> Int? {
+public func integer(_ text: ByteString) -> Int? {
     var digits = text.bytes[...]
     var sign = ""
     if let first = digits.first, first == UInt8(ascii: "-") || first == UInt8(ascii: "+") {
@@ -28,7 +28,7 @@ package func integer(_ text: ByteString) -> Int? {
 }
 
 /// Reads non-negative decimal seconds; what is finer than a microsecond is rounded up.
-package func durationSeconds(_ text: ByteString) -> Microseconds? {
+public func durationSeconds(_ text: ByteString) -> Microseconds? {
     let parts = text.bytes.split(
         separator: UInt8(ascii: "."),
         maxSplits: 1,
@@ -56,7 +56,7 @@ package func durationSeconds(_ text: ByteString) -> Microseconds? {
 }
 
 /// Prints a non-negative duration as seconds, with a fraction only where one is needed.
-package func secondsText(_ duration: Microseconds) -> String {
+public func secondsText(_ duration: Microseconds) -> String {
     let (whole, fraction) = duration.quotientAndRemainder(dividingBy: 1_000_000)
     guard fraction != 0 else { return String(whole) }
     let digits = String(fraction)

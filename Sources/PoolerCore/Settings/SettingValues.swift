@@ -3,10 +3,10 @@
 // Each type lists its words once, as the file spells them; comparison ignores case, as in
 // PgBouncer.
 
-package import PostgresWire
+public import PostgresWire
 
 /// Whose defaults hold, decided by the name of the main section of the file.
-package enum Flavor: String, Sendable, CaseIterable {
+public enum Flavor: String, Sendable, CaseIterable {
     /// Defaults for new installations: section `[martlet]`.
     case martlet
     /// PgBouncer's defaults, for its files used unchanged: section `[pgbouncer]`.
@@ -14,18 +14,18 @@ package enum Flavor: String, Sendable, CaseIterable {
 }
 
 /// A value chosen from a fixed list of words.
-package protocol SettingKeyword: Sendable, Equatable, CaseIterable, RawRepresentable
+public protocol SettingKeyword: Sendable, Equatable, CaseIterable, RawRepresentable
 where RawValue == String {
     /// Words that PgBouncer knows and the pooler refuses as "not supported yet".
     static var unsupportedKeywords: [String] { get }
 }
 
 extension SettingKeyword {
-    package static var unsupportedKeywords: [String] { [] }
+    public static var unsupportedKeywords: [String] { [] }
 }
 
 /// When a server connection goes back to its pool.
-package enum PoolMode: String, SettingKeyword {
+public enum PoolMode: String, SettingKeyword {
     /// After the client has disconnected.
     case session
     /// After each transaction.
@@ -35,7 +35,7 @@ package enum PoolMode: String, SettingKeyword {
 }
 
 /// How clients prove who they are.
-package enum AuthType: String, SettingKeyword {
+public enum AuthType: String, SettingKeyword {
     /// Anybody may log in under any name.
     case any
     /// Any user who is known may log in, without a password.
@@ -47,11 +47,11 @@ package enum AuthType: String, SettingKeyword {
     /// SCRAM-SHA-256.
     case scramSHA256 = "scram-sha-256"
 
-    package static let unsupportedKeywords = ["cert", "hba", "ldap", "pam", "peer"]
+    public static let unsupportedKeywords = ["cert", "hba", "ldap", "pam", "peer"]
 }
 
 /// How a new server connection chooses among several hosts.
-package enum LoadBalanceHosts: String, SettingKeyword {
+public enum LoadBalanceHosts: String, SettingKeyword {
     /// The next host for every connection.
     case roundRobin = "round-robin"
     /// The same host until a connection to it fails.
@@ -59,7 +59,7 @@ package enum LoadBalanceHosts: String, SettingKeyword {
 }
 
 /// How a server that was idle for a while is checked before it is used again.
-package enum ServerCheckQuery: Sendable, Equatable {
+public enum ServerCheckQuery: Sendable, Equatable {
     /// Not at all (an empty value in the file).
     case none
     /// With an empty Query message (`<empty>` in the file).
@@ -68,7 +68,7 @@ package enum ServerCheckQuery: Sendable, Equatable {
     case query(ByteString)
 
     /// The value as it stands in a file.
-    package var settingText: ByteString {
+    public var settingText: ByteString {
         switch self {
         case .none: ""
         case .emptyQuery: "<empty>"
@@ -77,7 +77,7 @@ package enum ServerCheckQuery: Sendable, Equatable {
     }
 
     /// Reads the value of `server_check_query`; any text has a meaning.
-    package init(settingText: ByteString) {
+    public init(settingText: ByteString) {
         switch settingText {
         case "": self = .none
         case "<empty>": self = .emptyQuery

@@ -3,7 +3,7 @@
 // This file holds values only. What a setting is called in a file, which values it takes and what
 // it means is its row in `settingTable`; nothing here parses, checks or prints.
 
-package import PostgresWire
+public import PostgresWire
 
 /// One value for every setting; the initial values are the defaults of a `[martlet]` section.
 ///
@@ -11,90 +11,90 @@ package import PostgresWire
 /// `settingTable`. Durations are `Microseconds`, whatever unit the file uses; sizes are bytes.
 /// Empty texts and lists mean "none". Defaults of a `[pgbouncer]` section: `Settings(flavor:
 /// .pgbouncer)`.
-package struct Settings: Sendable, Equatable {
+public struct Settings: Sendable, Equatable {
     // Process.
-    package var logfile = ""
-    package var pidfile = ""
+    public var logfile = ""
+    public var pidfile = ""
 
     // Network.
-    package var listenAddr = ["127.0.0.1"]
-    package var listenPort = 6543
-    package var listenBacklog = 128
-    package var unixSocketDir = "/tmp"
-    package var unixSocketMode = 0o777
-    package var unixSocketGroup = ""
-    package var tcpKeepalive = true
-    package var tcpKeepcnt = 0
+    public var listenAddr = ["127.0.0.1"]
+    public var listenPort = 6543
+    public var listenBacklog = 128
+    public var unixSocketDir = "/tmp"
+    public var unixSocketMode = 0o777
+    public var unixSocketGroup = ""
+    public var tcpKeepalive = true
+    public var tcpKeepcnt = 0
     /// In seconds, as the socket option wants it.
-    package var tcpKeepidle = 0
+    public var tcpKeepidle = 0
     /// In seconds, as the socket option wants it.
-    package var tcpKeepintvl = 0
+    public var tcpKeepintvl = 0
     /// In milliseconds, as the socket option wants it.
-    package var tcpUserTimeout = 0
-    package var tcpSocketBuffer = 0
-    package var maxPacketSize = 2_147_483_647
-    package var dnsMaxTTL: Microseconds = .seconds(15)
-    package var dnsNXDomainTTL: Microseconds = .seconds(15)
+    public var tcpUserTimeout = 0
+    public var tcpSocketBuffer = 0
+    public var maxPacketSize = 2_147_483_647
+    public var dnsMaxTTL: Microseconds = .seconds(15)
+    public var dnsNXDomainTTL: Microseconds = .seconds(15)
 
     // Pooling and limits.
-    package var poolMode = PoolMode.transaction
-    package var defaultPoolSize = 20
-    package var minPoolSize = 0
-    package var reservePoolSize = 0
-    package var reservePoolTimeout: Microseconds = .seconds(5)
-    package var maxClientConn = 10_000
-    package var maxDBConnections = 0
-    package var maxDBClientConnections = 0
-    package var maxUserConnections = 0
-    package var maxUserClientConnections = 0
-    package var serverRoundRobin = false
-    package var maxPreparedStatements = 200
-    package var ignoreStartupParameters: [ByteString] = []
-    package var trackExtraParameters: [ByteString] = ["IntervalStyle"]
-    package var applicationNameAddHost = false
+    public var poolMode = PoolMode.transaction
+    public var defaultPoolSize = 20
+    public var minPoolSize = 0
+    public var reservePoolSize = 0
+    public var reservePoolTimeout: Microseconds = .seconds(5)
+    public var maxClientConn = 10_000
+    public var maxDBConnections = 0
+    public var maxDBClientConnections = 0
+    public var maxUserConnections = 0
+    public var maxUserClientConnections = 0
+    public var serverRoundRobin = false
+    public var maxPreparedStatements = 200
+    public var ignoreStartupParameters: [ByteString] = []
+    public var trackExtraParameters: [ByteString] = ["IntervalStyle"]
+    public var applicationNameAddHost = false
 
     // Server connections.
-    package var serverResetQuery: ByteString = "DISCARD ALL"
-    package var serverResetQueryAlways = false
-    package var serverCheckQuery = ServerCheckQuery.emptyQuery
-    package var serverCheckDelay: Microseconds = .seconds(30)
-    package var serverLifetime: Microseconds = .seconds(3600)
-    package var serverIdleTimeout: Microseconds = .seconds(600)
-    package var serverConnectTimeout: Microseconds = .seconds(15)
-    package var serverLoginRetry: Microseconds = .seconds(15)
-    package var autodbIdleTimeout: Microseconds = .seconds(3600)
+    public var serverResetQuery: ByteString = "DISCARD ALL"
+    public var serverResetQueryAlways = false
+    public var serverCheckQuery = ServerCheckQuery.emptyQuery
+    public var serverCheckDelay: Microseconds = .seconds(30)
+    public var serverLifetime: Microseconds = .seconds(3600)
+    public var serverIdleTimeout: Microseconds = .seconds(600)
+    public var serverConnectTimeout: Microseconds = .seconds(15)
+    public var serverLoginRetry: Microseconds = .seconds(15)
+    public var autodbIdleTimeout: Microseconds = .seconds(3600)
 
     // Timeouts.
-    package var clientLoginTimeout: Microseconds = .seconds(60)
-    package var clientIdleTimeout: Microseconds = 0
-    package var queryTimeout: Microseconds = 0
-    package var queryWaitTimeout: Microseconds = .seconds(120)
-    package var queryWaitNotify: Microseconds = .seconds(5)
-    package var cancelWaitTimeout: Microseconds = .seconds(10)
-    package var idleTransactionTimeout: Microseconds = 0
-    package var transactionTimeout: Microseconds = 0
+    public var clientLoginTimeout: Microseconds = .seconds(60)
+    public var clientIdleTimeout: Microseconds = 0
+    public var queryTimeout: Microseconds = 0
+    public var queryWaitTimeout: Microseconds = .seconds(120)
+    public var queryWaitNotify: Microseconds = .seconds(5)
+    public var cancelWaitTimeout: Microseconds = .seconds(10)
+    public var idleTransactionTimeout: Microseconds = 0
+    public var transactionTimeout: Microseconds = 0
 
     // Authentication.
-    package var authType = AuthType.scramSHA256
-    package var authFile = ""
-    package var scramIterations = 4096
-    package var adminUsers: [ByteString] = []
-    package var statsUsers: [ByteString] = []
+    public var authType = AuthType.scramSHA256
+    public var authFile = ""
+    public var scramIterations = 4096
+    public var adminUsers: [ByteString] = []
+    public var statsUsers: [ByteString] = []
 
     // Logging.
-    package var logConnections = true
-    package var logDisconnections = true
-    package var logPoolerErrors = true
-    package var logStats = true
-    package var statsPeriod: Microseconds = .seconds(60)
-    package var verbose = 0
+    public var logConnections = true
+    public var logDisconnections = true
+    public var logPoolerErrors = true
+    public var logStats = true
+    public var statsPeriod: Microseconds = .seconds(60)
+    public var verbose = 0
 
     // Accepted for PgBouncer's sake, without effect.
-    package var pktBuf = 4096
-    package var sbufLoopcnt = 5
+    public var pktBuf = 4096
+    public var sbufLoopcnt = 5
 
     /// Makes the settings of an empty section of `flavor`.
-    package init(flavor: Flavor = .martlet) {
+    public init(flavor: Flavor = .martlet) {
         guard flavor == .pgbouncer else { return }
         for row in settingTable {
             row.applyPgBouncerDefault(&self)

@@ -1,7 +1,7 @@
 // Writes Docs/Settings.md from the settings table and the keys of entries.
 
 /// The text of `Docs/Settings.md`.
-package func settingsDocument() -> String {
+public func settingsDocument() -> String {
     let topics = SettingTopic.allCases.map(topicSection).joined(separator: "\n")
     return [documentHead, topics, databaseSection(), userSection()].joined(separator: "\n")
 }

@@ -3,7 +3,7 @@
 // It only helps to word an error: nothing is ever accepted because it is close.
 
 /// The word of `words` nearest to `name`, if it is near enough to be what was meant.
-package func suggestion(for name: String, among words: some Sequence<String>) -> String? {
+public func suggestion(for name: String, among words: some Sequence<String>) -> String? {
     let typed = Array(name.utf8.prefix(64))
     let limit = typed.count < 5 ? 1 : typed.count < 10 ? 2 : 3
     let nearest =

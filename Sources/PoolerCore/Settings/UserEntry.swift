@@ -2,16 +2,16 @@
 //
 // Holds what an entry of [users] says: overrides only. Secrets are in `UserList`.
 
-package import PostgresWire
+public import PostgresWire
 
 /// An entry of [users].
-package struct UserEntry: Sendable, Equatable {
-    package var name: ByteString
+public struct UserEntry: Sendable, Equatable {
+    public var name: ByteString
     /// Settings that differ for this user; they win over those of a database.
-    package var overrides = Overrides()
+    public var overrides = Overrides()
 
     /// Makes an entry in which nothing differs.
-    package init(name: ByteString) {
+    public init(name: ByteString) {
         self.name = name
     }
 }

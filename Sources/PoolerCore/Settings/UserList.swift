@@ -5,22 +5,22 @@
 // not here. A broken line does not keep the users of other lines out (PgBouncer stops at the first
 // one).
 
-package import PostgresWire
+public import PostgresWire
 
 /// Users and their secrets.
-package struct UserList: Sendable, Equatable {
+public struct UserList: Sendable, Equatable {
     /// The secrets as they stand in the file; empty = the user has no usable password.
-    package private(set) var secrets: [ByteString: ByteString] = [:]
+    public private(set) var secrets: [ByteString: ByteString] = [:]
     /// The users in the order of the file.
-    package private(set) var names: [ByteString] = []
+    public private(set) var names: [ByteString] = []
     /// One error for each line that could not be read, in order; they never contain a secret.
-    package private(set) var brokenLines: [ConfigurationError] = []
+    public private(set) var brokenLines: [ConfigurationError] = []
 
     /// Makes a list without users.
-    package init() {}
+    public init() {}
 
     /// Reads the contents of an auth_file; `path` is for error messages.
-    package init(path: String, contents: [UInt8]) {
+    public init(path: String, contents: [UInt8]) {
         let lines = contents.split(separator: UInt8(ascii: "\n"), omittingEmptySubsequences: false)
         for (index, line) in lines.enumerated() {
             do {
@@ -34,7 +34,7 @@ package struct UserList: Sendable, Equatable {
     }
 
     /// Adds a user or replaces its secret.
-    package mutating func add(_ name: ByteString, secret: ByteString) {
+    public mutating func add(_ name: ByteString, secret: ByteString) {
         if secrets.updateValue(secret, forKey: name) == nil {
             names.append(name)
         }

@@ -77,12 +77,12 @@ extension Worker {
         while offset < bytes.byteCount {
             switch clients[slot].machine.next(bytes, at: offset, limit: limit) {
             case .body(let end, let disposition):
-                if disposition == .forward { toServer.take(offset..<end, of: bytes) }
+                if case .forward = disposition { toServer.take(offset..<end, of: bytes) }
                 offset = end
             case .message(let request, let header):
                 if !clients[slot].hasServer {
-                    if request == .terminate { return closeClient(slot, .clientCloseRequest) }
-                    if request.concernsNobody {
+                    if case .terminate = request { return closeClient(slot, .clientCloseRequest) }
+                    if request.concernsNobody(header) {
                         offset = clients[slot].machine.pass(header, at: offset, of: bytes, .swallow)
                         continue
                     }
@@ -101,7 +101,7 @@ extension Worker {
                         return
                     }
                 }
-                if request == .terminate {
+                if case .terminate = request {
                     flushToServer(slot, bytes)
                     return closeClient(slot, .clientCloseRequest)
                 }
@@ -224,7 +224,7 @@ extension Worker {
             else { return nil }
             statements.release(statement)
             toClient.insertEmptyMessage(.closeComplete, among: bytes)
-        case .sync where clients[slot].hasOwnAnswers:
+        case .sync where clients[slot].hasOwnAnswers && header.bodyByteCount == 0:
             clients[slot].hasOwnAnswers = false
             toClient.insertReadyForQuery(.idle, among: bytes)
             return end
@@ -482,9 +482,10 @@ extension Client {
 
 extension ClientRequest {
     /// Messages that mean nothing outside of a COPY or a batch: PostgreSQL ignores them there.
-    fileprivate var concernsNobody: Bool {
+    fileprivate func concernsNobody(_ header: MessageHeader) -> Bool {
         switch self {
-        case .copyData, .copyEnd, .flush: true
+        case .copyData, .copyEnd: true
+        case .flush: header.bodyByteCount == 0
         case .query, .sync, .execute, .extended, .named, .terminate: false
         }
     }

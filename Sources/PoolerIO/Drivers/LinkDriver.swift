@@ -12,6 +12,10 @@ extension Worker {
     /// - Returns: whether the client can send now. If not it waits, or has been closed.
     mutating func acquireServer(for slot: UInt32) -> Bool {
         guard let pool = clients[slot].pool else { return false }
+        if lifecycle.shutdown == .waitForServers {
+            closeClient(slot, .serverShuttingDown)
+            return false
+        }
         clients[slot].requestTime = now
         switch pools[pool].request(clients[slot].id, now: now) {
         case .assign(let server):

@@ -42,9 +42,10 @@ extension Worker {
         var offset = 0
         var isQuiet = false
         var isTaskDone = false
+        var isDying = false
         while offset < bytes.byteCount {
             let step = servers[slot].machine.scan(bytes, from: offset, limit: limit)
-            if step.disposition == .forward && step.end > offset && servers[slot].hasClient {
+            if case .forward = step.disposition, step.end > offset, servers[slot].hasClient {
                 toClient.take(offset..<step.end, of: bytes)
             }
             offset = step.end
@@ -56,10 +57,9 @@ extension Worker {
                 offset = bytes.byteCount
             case .ready(let status, let route, let isQuietNow):
                 isQuiet = isQuietNow
-                if route == .client {
-                    countAnswer(slot, status)
-                } else {
-                    isTaskDone = true
+                switch route {
+                case .client, .synthetic: countAnswer(slot, status)
+                case .pooler: isTaskDone = true
                 }
             case .parameterStatus(let bodyStart, let bodyEnd):
                 settingReported(slot, bytes.extracting(bodyStart..<bodyEnd))
@@ -71,6 +71,8 @@ extension Worker {
                 break
             case .failed(let bodyStart, let bodyEnd, let route):
                 undoDropped(slot)
+                // What a free server says unasked is why it ends.
+                isDying = servers[slot].state.isFree
                 if route == .pooler || !servers[slot].hasClient {
                     // One that cannot be read is an error all the same.
                     let response =
@@ -85,7 +87,9 @@ extension Worker {
             giveDueAnswers(slot, among: bytes)
         }
         flushAnswers(slot, bytes)
-        if isTaskDone && servers[slot].task != .none {
+        if isDying {
+            closeServer(slot, .serverConnectionLost)
+        } else if isTaskDone && servers[slot].task != .none {
             finishTask(slot)
         } else if isQuiet && servers[slot].hasClient {
             becameQuiet(slot)
@@ -130,7 +134,7 @@ extension Worker {
         let queryTime = now - clients[client].queryStart
         pools[pool].counters.queryMicroseconds &+= UInt64(max(0, queryTime))
         clients[client].queryStart = servers[slot].machine.isSettled ? 0 : now
-        guard status == .idle else { return }
+        guard case .idle = status else { return }
         pools[pool].counters.transactions &+= 1
         let transactionTime = now - clients[client].transactionStart
         pools[pool].counters.transactionMicroseconds &+= UInt64(max(0, transactionTime))

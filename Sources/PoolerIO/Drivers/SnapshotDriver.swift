@@ -250,12 +250,12 @@ extension Worker {
         var lists = ListsSnapshot()
         lists.databases = databaseSnapshots().count
         lists.users = userSnapshots().count
-        lists.pools = pools.ids.count
+        lists.pools = poolSnapshots().count
         lists.freeClients = clients.freeCount
         lists.usedClients = clients.count
         lists.loginClients = clientSnapshots().count { $0.state == .client(.login) }
-        lists.freeServers = pools.ids.reduce(0) { $0 + pools[$1].freeServers.count }
-        lists.usedServers = servers.count - lists.freeServers
+        lists.freeServers = servers.freeCount
+        lists.usedServers = servers.count
         lists.dnsNames = hosts.count
         lists.dnsPending = hosts.pendingCount
         return lists

@@ -87,7 +87,11 @@ struct Worker: ~Copyable {
             let wait = max(0, nextTick - now) / 1_000 + 1
             let count = reactor.wait(timeout: Int32(truncatingIfNeeded: min(wait, 1_000)))
             now = martlet_monotonic_microseconds()
-            for index in 0..<count {
+            // Servers first: one that has died must not be given to a client of the same batch.
+            for index in 0..<count where reactor.event(at: index).token.kind == .server {
+                handle(reactor.event(at: index), buffer)
+            }
+            for index in 0..<count where reactor.event(at: index).token.kind != .server {
                 handle(reactor.event(at: index), buffer)
             }
             if now >= nextTick {

@@ -4,7 +4,7 @@
 // Source: PostgreSQL documentation, section 55.7, "AuthenticationOk" to "AuthenticationSASLFinal".
 
 /// What a backend asks of, or tells, a frontend that logs in.
-package enum AuthenticationRequest: Equatable, Sendable {
+public enum AuthenticationRequest: Equatable, Sendable {
     /// The login is complete.
     case ok
     case cleartextPassword
@@ -25,7 +25,7 @@ package enum AuthenticationRequest: Equatable, Sendable {
 
     /// Decodes a body.
     /// - Throws: `WireError` when the body is not what its code calls for.
-    package init(decoding body: RawSpan) throws(WireError) {
+    public init(decoding body: RawSpan) throws(WireError) {
         var reader = ByteReader(body)
         switch try reader.readInt32() {
         case Self.okCode:
@@ -86,7 +86,7 @@ package enum AuthenticationRequest: Equatable, Sendable {
 
 extension ByteWriter {
     /// Appends an Authentication message.
-    package mutating func authenticationRequest(_ request: AuthenticationRequest) {
+    public mutating func authenticationRequest(_ request: AuthenticationRequest) {
         message(.authentication) { request.write(to: &$0) }
     }
 }

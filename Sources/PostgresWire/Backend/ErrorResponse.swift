@@ -3,36 +3,36 @@
 // Source: PostgreSQL documentation, section 55.8 "Error and Notice Message Fields".
 
 /// How bad an error or notice is, as field S (and V) spells it.
-package enum Severity: String, Sendable {
+public enum Severity: String, Sendable {
     case error = "ERROR"
     case fatal = "FATAL"
     case notice = "NOTICE"
 }
 
 /// A five-character SQLSTATE.
-package struct SQLState: Equatable, Sendable, ExpressibleByStringLiteral {
-    package let code: ByteString
+public struct SQLState: Equatable, Sendable, ExpressibleByStringLiteral {
+    public let code: ByteString
 
-    package init(stringLiteral value: String) {
+    public init(stringLiteral value: String) {
         self.code = ByteString(value)
     }
 
-    package init(_ code: ByteString) {
+    public init(_ code: ByteString) {
         self.code = code
     }
 
-    package static let successfulCompletion: SQLState = "00000"
-    package static let protocolViolation: SQLState = "08P01"
+    public static let successfulCompletion: SQLState = "00000"
+    public static let protocolViolation: SQLState = "08P01"
 }
 
 /// The fields of an ErrorResponse or NoticeResponse that the pooler reads or writes.
-package struct ErrorResponse: Equatable, Sendable {
-    package var severity: ByteString
-    package var sqlState: SQLState
-    package var message: ByteString
-    package var detail: ByteString?
+public struct ErrorResponse: Equatable, Sendable {
+    public var severity: ByteString
+    public var sqlState: SQLState
+    public var message: ByteString
+    public var detail: ByteString?
 
-    package init(
+    public init(
         _ severity: Severity,
         _ sqlState: SQLState,
         _ message: String,
@@ -47,7 +47,7 @@ package struct ErrorResponse: Equatable, Sendable {
     /// Decodes a body. Missing fields, which a hostile server may leave out, read as empty.
     ///
     /// - Throws: `WireError` when a field is not terminated.
-    package init(decoding body: RawSpan) throws(WireError) {
+    public init(decoding body: RawSpan) throws(WireError) {
         self.init(.error, "XX000", "")
         severity = ""
         var reader = ByteReader(body)
@@ -70,12 +70,12 @@ package struct ErrorResponse: Equatable, Sendable {
 
 extension ByteWriter {
     /// Appends an ErrorResponse with the fields S, C, M (and D when there is a detail), as PgBouncer.
-    package mutating func errorResponse(_ response: ErrorResponse) {
+    public mutating func errorResponse(_ response: ErrorResponse) {
         message(.errorResponse) { $0.fields(of: response) }
     }
 
     /// Appends a NoticeResponse.
-    package mutating func noticeResponse(_ response: ErrorResponse) {
+    public mutating func noticeResponse(_ response: ErrorResponse) {
         message(.noticeResponse) { $0.fields(of: response) }
     }
 

@@ -4,7 +4,7 @@
 // Source: PostgreSQL documentation, section 55.7.
 
 /// The PostgreSQL types of the console's columns.
-package enum ColumnType: Sendable {
+public enum ColumnType: Sendable {
     case text
     case int4
     case int8
@@ -12,7 +12,7 @@ package enum ColumnType: Sendable {
     case bytea
 
     /// The type's row in pg_type.
-    package var objectID: Int32 {
+    public var objectID: Int32 {
         switch self {
         case .text: 25
         case .int4: 23
@@ -23,7 +23,7 @@ package enum ColumnType: Sendable {
     }
 
     /// The size as pg_type gives it; -1 means of varying size.
-    package var byteCount: Int16 {
+    public var byteCount: Int16 {
         switch self {
         case .text, .numeric, .bytea: -1
         case .int4: 4
@@ -34,7 +34,7 @@ package enum ColumnType: Sendable {
 
 extension ByteWriter {
     /// Appends a RowDescription of columns that belong to no table, in text format.
-    package mutating func rowDescription(_ columns: [(name: String, type: ColumnType)]) {
+    public mutating func rowDescription(_ columns: [(name: String, type: ColumnType)]) {
         message(.rowDescription) { body in
             body.write(Int16(truncatingIfNeeded: columns.count))
             for column in columns {
@@ -50,7 +50,7 @@ extension ByteWriter {
     }
 
     /// Appends a DataRow of text values; nil is NULL.
-    package mutating func dataRow(_ values: [ByteString?]) {
+    public mutating func dataRow(_ values: [ByteString?]) {
         message(.dataRow) { body in
             body.write(Int16(truncatingIfNeeded: values.count))
             for value in values {

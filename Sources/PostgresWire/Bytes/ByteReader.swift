@@ -1,24 +1,24 @@
 // A cursor over one complete message body. Invariant: 0 <= offset <= bytes.byteCount.
 
 /// Reads the fields of a message body one after the other.
-package struct ByteReader: ~Escapable {
+public struct ByteReader: ~Escapable {
     private let bytes: RawSpan
     /// Where the next field starts, counted from the start of the body.
-    package private(set) var offset = 0
+    public private(set) var offset = 0
 
     /// Starts at the first byte of `body`.
     @_lifetime(copy body)
-    package init(_ body: RawSpan) {
+    public init(_ body: RawSpan) {
         self.bytes = body
     }
 
     /// How many bytes are left.
-    package var remainingByteCount: Int { bytes.byteCount - offset }
+    public var remainingByteCount: Int { bytes.byteCount - offset }
 
     /// Reads one byte.
     /// - Throws: `WireError.truncated` at the end of the body.
     @_lifetime(self: copy self)
-    package mutating func readUInt8() throws(WireError) -> UInt8 {
+    public mutating func readUInt8() throws(WireError) -> UInt8 {
         guard remainingByteCount >= 1 else { throw .truncated }
         defer { offset += 1 }
         return bytes.byte(at: offset)
@@ -27,7 +27,7 @@ package struct ByteReader: ~Escapable {
     /// Reads a 16-bit number.
     /// - Throws: `WireError.truncated` when fewer than two bytes are left.
     @_lifetime(self: copy self)
-    package mutating func readInt16() throws(WireError) -> Int16 {
+    public mutating func readInt16() throws(WireError) -> Int16 {
         let high = try readUInt8()
         let low = try readUInt8()
         return Int16(bitPattern: UInt16(high) << 8 | UInt16(low))
@@ -36,7 +36,7 @@ package struct ByteReader: ~Escapable {
     /// Reads a 32-bit number.
     /// - Throws: `WireError.truncated` when fewer than four bytes are left.
     @_lifetime(self: copy self)
-    package mutating func readInt32() throws(WireError) -> Int32 {
+    public mutating func readInt32() throws(WireError) -> Int32 {
         guard remainingByteCount >= 4 else { throw .truncated }
         defer { offset += 4 }
         return Int32(bitPattern: bytes.bigEndianUInt32(at: offset))
@@ -45,7 +45,7 @@ package struct ByteReader: ~Escapable {
     /// Reads a zero-terminated string.
     /// - Throws: `WireError.unterminatedString` when no zero byte follows.
     @_lifetime(self: copy self)
-    package mutating func readCString() throws(WireError) -> ByteString {
+    public mutating func readCString() throws(WireError) -> ByteString {
         guard let end = bytes.indexOfZero(from: offset) else { throw .unterminatedString }
         defer { offset = end + 1 }
         return ByteString(copying: bytes.extracting(offset..<end))
@@ -54,7 +54,7 @@ package struct ByteReader: ~Escapable {
     /// Reads exactly `count` bytes.
     /// - Throws: `WireError.truncated` when fewer are left or `count` is negative.
     @_lifetime(self: copy self)
-    package mutating func readBytes(_ count: Int) throws(WireError) -> ByteString {
+    public mutating func readBytes(_ count: Int) throws(WireError) -> ByteString {
         guard count >= 0, count <= remainingByteCount else { throw .truncated }
         defer { offset += count }
         return ByteString(copying: bytes.extracting(offset..<offset + count))
@@ -62,14 +62,14 @@ package struct ByteReader: ~Escapable {
 
     /// Reads everything that is left.
     @_lifetime(self: copy self)
-    package mutating func readRemainder() -> ByteString {
+    public mutating func readRemainder() -> ByteString {
         defer { offset = bytes.byteCount }
         return ByteString(copying: bytes.extracting(offset..<bytes.byteCount))
     }
 
     /// Checks that the whole body has been read.
     /// - Throws: `WireError.trailingBytes` when something is left.
-    package func finish() throws(WireError) {
+    public func finish() throws(WireError) {
         guard remainingByteCount == 0 else { throw .trailingBytes }
     }
 }

@@ -5,53 +5,53 @@
 // become one here.
 
 /// An immutable sequence of bytes with byte-wise equality, order and hash.
-package struct ByteString: Sendable {
+public struct ByteString: Sendable {
     /// The bytes, without a terminator.
-    package let bytes: [UInt8]
+    public let bytes: [UInt8]
 
     /// Makes a byte string that holds exactly `bytes`.
-    package init(_ bytes: [UInt8]) {
+    public init(_ bytes: [UInt8]) {
         self.bytes = bytes
     }
 
     /// Makes a byte string from the UTF-8 form of `string`.
-    package init(_ string: String) {
+    public init(_ string: String) {
         self.bytes = Array(string.utf8)
     }
 
     /// Makes a byte string by copying `span`.
-    package init(copying span: RawSpan) {
+    public init(copying span: RawSpan) {
         self.bytes = unsafe span.withUnsafeBytes { unsafe Array($0) }
     }
 
     /// The number of bytes.
-    package var count: Int { bytes.count }
+    public var count: Int { bytes.count }
 
     /// The bytes in place.
-    package var span: RawSpan {
+    public var span: RawSpan {
         @_lifetime(borrow self)
         borrowing get { unsafe bytes.span.bytes }
     }
 
     /// Whether there are no bytes.
-    package var isEmpty: Bool { bytes.isEmpty }
+    public var isEmpty: Bool { bytes.isEmpty }
 
     /// The bytes as text for people; bytes that are not UTF-8 appear as U+FFFD.
-    package var text: String { String(decoding: bytes, as: UTF8.self) }
+    public var text: String { String(decoding: bytes, as: UTF8.self) }
 }
 
 extension ByteString: Hashable, Comparable {
-    package static func < (left: ByteString, right: ByteString) -> Bool {
+    public static func < (left: ByteString, right: ByteString) -> Bool {
         left.bytes.lexicographicallyPrecedes(right.bytes)
     }
 }
 
 extension ByteString: ExpressibleByStringLiteral {
-    package init(stringLiteral value: String) {
+    public init(stringLiteral value: String) {
         self.init(value)
     }
 }
 
 extension ByteString: CustomStringConvertible {
-    package var description: String { text }
+    public var description: String { text }
 }

@@ -2,59 +2,59 @@
 // messages never pass through it.
 
 /// Appends fields and whole messages to a growing array of bytes.
-package struct ByteWriter {
+public struct ByteWriter: Sendable {
     /// What has been written so far.
-    package private(set) var bytes: [UInt8] = []
+    public private(set) var bytes: [UInt8] = []
 
     /// Starts empty.
-    package init() {}
+    public init() {}
 
     /// Appends one byte.
-    package mutating func write(_ value: UInt8) {
+    public mutating func write(_ value: UInt8) {
         bytes.append(value)
     }
 
     /// Appends a 16-bit number, big endian.
-    package mutating func write(_ value: Int16) {
+    public mutating func write(_ value: Int16) {
         appendBigEndian(UInt64(UInt16(bitPattern: value)), count: 2)
     }
 
     /// Appends a 32-bit number, big endian.
-    package mutating func write(_ value: Int32) {
+    public mutating func write(_ value: Int32) {
         appendBigEndian(UInt64(UInt32(bitPattern: value)), count: 4)
     }
 
     /// Appends bytes as they are.
-    package mutating func write(_ value: some Sequence<UInt8>) {
+    public mutating func write(_ value: some Sequence<UInt8>) {
         bytes.append(contentsOf: value)
     }
 
     /// Appends the bytes of `value` and a terminating zero byte.
-    package mutating func writeCString(_ value: ByteString) {
+    public mutating func writeCString(_ value: ByteString) {
         bytes.append(contentsOf: value.bytes)
         bytes.append(0)
     }
 
     /// Appends the UTF-8 form of `value` and a terminating zero byte.
-    package mutating func writeCString(_ value: String) {
+    public mutating func writeCString(_ value: String) {
         bytes.append(contentsOf: value.utf8)
         bytes.append(0)
     }
 
     /// Appends a message: type byte, length, and the body that `body` writes.
-    package mutating func message(_ type: BackendMessageType, body: (inout ByteWriter) -> Void) {
+    public mutating func message(_ type: BackendMessageType, body: (inout ByteWriter) -> Void) {
         write(type.rawValue)
         lengthPrefixed(body)
     }
 
     /// Appends a message: type byte, length, and the body that `body` writes.
-    package mutating func message(_ type: FrontendMessageType, body: (inout ByteWriter) -> Void) {
+    public mutating func message(_ type: FrontendMessageType, body: (inout ByteWriter) -> Void) {
         write(type.rawValue)
         lengthPrefixed(body)
     }
 
     /// Appends what `body` writes, behind a 32-bit length that counts itself.
-    package mutating func lengthPrefixed(_ body: (inout ByteWriter) -> Void) {
+    public mutating func lengthPrefixed(_ body: (inout ByteWriter) -> Void) {
         let start = bytes.count
         write(Int32(0))
         body(&self)

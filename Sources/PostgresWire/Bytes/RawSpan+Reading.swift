@@ -4,19 +4,19 @@
 extension RawSpan {
     /// The byte at `offset`, which must lie within the span.
     @inlinable
-    package func byte(at offset: Int) -> UInt8 {
+    public func byte(at offset: Int) -> UInt8 {
         unsafe unsafeLoadUnaligned(fromByteOffset: offset, as: UInt8.self)
     }
 
     /// The four bytes at `offset` as a big-endian number; they must lie within the span.
     @inlinable
-    package func bigEndianUInt32(at offset: Int) -> UInt32 {
+    public func bigEndianUInt32(at offset: Int) -> UInt32 {
         unsafe UInt32(bigEndian: unsafeLoadUnaligned(fromByteOffset: offset, as: UInt32.self))
     }
 
     /// Where the next zero byte at or after `offset` stands, or nil when there is none.
     @inlinable
-    package func indexOfZero(from offset: Int) -> Int? {
+    public func indexOfZero(from offset: Int) -> Int? {
         var index = offset
         while index < byteCount {
             if byte(at: index) == 0 { return index }

@@ -5,16 +5,16 @@
 // "SASLResponse".
 
 /// PasswordMessage: the password itself, or its md5 form.
-package struct PasswordMessage: Equatable, Sendable, Redacted {
-    package let password: ByteString
+public struct PasswordMessage: Equatable, Sendable, Redacted {
+    public let password: ByteString
 
-    package init(password: ByteString) {
+    public init(password: ByteString) {
         self.password = password
     }
 
     /// Decodes a body.
     /// - Throws: `WireError` unless it is exactly one string.
-    package init(decoding body: RawSpan) throws(WireError) {
+    public init(decoding body: RawSpan) throws(WireError) {
         var reader = ByteReader(body)
         self.password = try reader.readCString()
         try reader.finish()
@@ -22,19 +22,19 @@ package struct PasswordMessage: Equatable, Sendable, Redacted {
 }
 
 /// SASLInitialResponse: the chosen mechanism and the client's first message.
-package struct SASLInitialResponse: Equatable, Sendable, Redacted {
-    package let mechanism: ByteString
+public struct SASLInitialResponse: Equatable, Sendable, Redacted {
+    public let mechanism: ByteString
     /// nil when the client leaves the first word to the other side.
-    package let initialResponse: ByteString?
+    public let initialResponse: ByteString?
 
-    package init(mechanism: ByteString, initialResponse: ByteString?) {
+    public init(mechanism: ByteString, initialResponse: ByteString?) {
         self.mechanism = mechanism
         self.initialResponse = initialResponse
     }
 
     /// Decodes a body.
     /// - Throws: `WireError` when the response is not as long as announced.
-    package init(decoding body: RawSpan) throws(WireError) {
+    public init(decoding body: RawSpan) throws(WireError) {
         var reader = ByteReader(body)
         self.mechanism = try reader.readCString()
         let byteCount = try reader.readInt32()
@@ -44,27 +44,27 @@ package struct SASLInitialResponse: Equatable, Sendable, Redacted {
 }
 
 /// SASLResponse: whatever the mechanism calls for.
-package struct SASLResponse: Equatable, Sendable, Redacted {
-    package let data: ByteString
+public struct SASLResponse: Equatable, Sendable, Redacted {
+    public let data: ByteString
 
-    package init(data: ByteString) {
+    public init(data: ByteString) {
         self.data = data
     }
 
     /// Takes the whole body.
-    package init(decoding body: RawSpan) {
+    public init(decoding body: RawSpan) {
         self.data = ByteString(copying: body)
     }
 }
 
 extension ByteWriter {
     /// Appends a PasswordMessage.
-    package mutating func passwordMessage(_ message: PasswordMessage) {
+    public mutating func passwordMessage(_ message: PasswordMessage) {
         self.message(.password) { $0.writeCString(message.password) }
     }
 
     /// Appends a SASLInitialResponse.
-    package mutating func saslInitialResponse(_ response: SASLInitialResponse) {
+    public mutating func saslInitialResponse(_ response: SASLInitialResponse) {
         message(.password) { body in
             body.writeCString(response.mechanism)
             guard let initialResponse = response.initialResponse else {
@@ -77,7 +77,7 @@ extension ByteWriter {
     }
 
     /// Appends a SASLResponse.
-    package mutating func saslResponse(_ response: SASLResponse) {
+    public mutating func saslResponse(_ response: SASLResponse) {
         message(.password) { $0.write(response.data.bytes) }
     }
 }

@@ -3,20 +3,20 @@
 // lone `;`, several statements in one query, numbers like 1.5 and names like my-db without quotes.
 // It looks up rows of the command table; it never runs, and never decides who may.
 
-package import PostgresWire
+public import PostgresWire
 
 /// One statement of a console query.
-package struct AdminStatement: Equatable, Sendable {
+public struct AdminStatement: Equatable, Sendable {
     /// Which command it is; known even where its argument is wrong.
-    package let name: CommandName
+    public let name: CommandName
     /// The command, or what is wrong with its argument.
-    package let command: Result<AdminCommand, AdminError>
+    public let command: Result<AdminCommand, AdminError>
 
     /// The command, if `role` may run it.
     ///
     /// - Throws: `AdminError.adminAccessNeeded` before anything else, then what is wrong with the
     ///   argument.
-    package func authorized(for role: AdminRole) throws(AdminError) -> AdminCommand {
+    public func authorized(for role: AdminRole) throws(AdminError) -> AdminCommand {
         switch command {
         case .success(let command):
             guard role >= command.requiredRole else { throw .adminAccessNeeded }
@@ -31,22 +31,22 @@ package struct AdminStatement: Equatable, Sendable {
 }
 
 /// The grammar of the console.
-package enum AdminGrammar {
+public enum AdminGrammar {
     /// The longest query, in bytes: a token takes more memory than the byte it is made of.
-    package static let queryByteLimit = 65_536
+    public static let queryByteLimit = 65_536
     /// The most statements in one query.
-    package static let statementLimit = 64
+    public static let statementLimit = 64
     /// The longest command name, in bytes.
-    package static let nameByteLimit = 15
+    public static let nameByteLimit = 15
     /// The longest argument or key, in bytes.
-    package static let argumentByteLimit = 63
+    public static let argumentByteLimit = 63
     /// The longest value of SET, in bytes.
-    package static let valueByteLimit = 255
+    public static let valueByteLimit = 255
 
     /// Parses a whole query, which may hold any number of statements, also none.
     ///
     /// - Throws: `invalidCommand` or `badArguments`; then nothing of the query may run.
-    package static func parse(_ query: ByteString) throws(AdminError) -> [AdminStatement] {
+    public static func parse(_ query: ByteString) throws(AdminError) -> [AdminStatement] {
         guard query.count <= queryByteLimit else { throw .badArguments }
         guard let tokens = AdminLexer.tokens(query) else { throw .invalidCommand(query) }
         let parts = tokens.split { $0.kind == .semicolon }

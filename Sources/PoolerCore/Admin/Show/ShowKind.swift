@@ -3,7 +3,7 @@
 /// A table that SHOW knows.
 ///
 /// FDS, DNS_HOSTS, DNS_ZONES, PEERS and PEER_POOLS are not among them yet.
-package enum ShowKind: String, CaseIterable, Sendable {
+public enum ShowKind: String, CaseIterable, Sendable {
     case activeSockets = "ACTIVE_SOCKETS"
     case clients = "CLIENTS"
     case config = "CONFIG"
@@ -23,7 +23,7 @@ package enum ShowKind: String, CaseIterable, Sendable {
     case version = "VERSION"
 
     /// The table's columns, rows and role.
-    package var definition: ShowDefinition {
+    public var definition: ShowDefinition {
         switch self {
         case .activeSockets: .activeSockets
         case .clients: .clients

@@ -2,10 +2,10 @@
 // meaning and value; RowDescription, DataRow in both formats, the documentation and any other
 // rendering derive from that one list. Nothing here knows a particular table.
 
-package import PostgresWire
+public import PostgresWire
 
 /// A value of a SHOW table.
-package enum ShowValue: Equatable, Sendable {
+public enum ShowValue: Equatable, Sendable {
     case null
     case text(ByteString)
     case integer(Int64)
@@ -13,10 +13,10 @@ package enum ShowValue: Equatable, Sendable {
 }
 
 /// The name, type and meaning of a column.
-package struct ColumnDescription: Equatable, Sendable {
-    package let name: String
-    package let type: ColumnType
-    package let doc: String
+public struct ColumnDescription: Equatable, Sendable {
+    public let name: String
+    public let type: ColumnType
+    public let doc: String
 }
 
 /// A column of a table whose rows are made from `Row`s.
@@ -56,17 +56,17 @@ struct ShowColumn<Row>: Sendable {
 }
 
 /// A SHOW table, whatever its rows are made of.
-package struct ShowDefinition: Sendable {
+public struct ShowDefinition: Sendable {
     /// What the table tells.
-    package let doc: String
+    public let doc: String
     /// Who may look at it.
-    package let role: AdminRole
+    public let role: AdminRole
     /// What the pooler has to collect for it.
-    package let parts: SnapshotParts
+    public let parts: SnapshotParts
     /// The columns; none for SHOW HELP, which answers with a notice.
-    package let columns: [ColumnDescription]
+    public let columns: [ColumnDescription]
     /// The rows as values.
-    package let values: @Sendable (ConsoleSnapshot) -> [[ShowValue]]
+    public let values: @Sendable (ConsoleSnapshot) -> [[ShowValue]]
     /// Appends one DataRow for each row and returns where each ends in the writer's bytes.
     let appendRows: @Sendable (ConsoleSnapshot, ResultFormats, inout ByteWriter) -> [Int]
 
@@ -103,24 +103,24 @@ package struct ShowDefinition: Sendable {
 }
 
 /// The format codes of a Bind message: none, one for all columns, or one for each.
-package struct ResultFormats: Equatable, Sendable {
+public struct ResultFormats: Equatable, Sendable {
     private let areBinary: [Bool]
 
     /// Everything as text.
-    package static let text = ResultFormats([])
+    public static let text = ResultFormats([])
 
     /// Takes the codes, of which true is binary.
-    package init(_ areBinary: [Bool]) {
+    public init(_ areBinary: [Bool]) {
         self.areBinary = areBinary
     }
 
     /// Whether the codes fit a result of `columnCount` columns.
-    package func fits(columnCount: Int) -> Bool {
+    public func fits(columnCount: Int) -> Bool {
         areBinary.count <= 1 || areBinary.count == columnCount
     }
 
     /// Whether the column is to be sent in binary format.
-    package func isBinary(_ column: Int) -> Bool {
+    public func isBinary(_ column: Int) -> Bool {
         switch areBinary.count {
         case 0: false
         case 1: areBinary[0]
