@@ -80,11 +80,19 @@ let package = Package(
             swiftSettings: strict
         ),
 
+        // What several test targets share.
+        .target(name: "TestSupport", path: "Tests/Support", swiftSettings: strict),
+        // Reads the sources and checks the rules that a compiler does not.
+        .testTarget(name: "TidyTests", swiftSettings: strictTests),
         .testTarget(name: "DigestsTests", dependencies: ["Digests"], swiftSettings: strictTests),
-        .testTarget(name: "PostgresWireTests", dependencies: ["PostgresWire"], swiftSettings: strictTests),
+        .testTarget(
+            name: "PostgresWireTests",
+            dependencies: ["PostgresWire", "TestSupport"],
+            swiftSettings: strictTests
+        ),
         .testTarget(
             name: "PoolerCoreTests",
-            dependencies: ["Digests", "PoolerCore", "PostgresWire"],
+            dependencies: ["Digests", "PoolerCore", "PostgresWire", "TestSupport"],
             swiftSettings: strictTests
         ),
 

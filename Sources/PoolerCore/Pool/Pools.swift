@@ -109,16 +109,17 @@ public struct Pools: ~Copyable {
     }
 
     /// A pool whose longest idle server should make room for `id`, which has reached the limit of its
-    /// database or user; nil when there is no need or no such pool.
+    /// database or user; nil when there is no need, or when that would not help.
     public func poolToEvictFrom(for id: PoolID) -> PoolID? {
         let key = self[id].key
+        var victims: [PoolID?] = []
         if isDatabaseFull(id) {
-            return idleElsewhere(id) { $0.database == key.database }
+            victims.append(idleElsewhere(id) { $0.database == key.database })
         }
         if isUserFull(id) {
-            return idleElsewhere(id) { $0.user == key.user }
+            victims.append(idleElsewhere(id) { $0.user == key.user })
         }
-        return nil
+        return victims.contains(nil) ? nil : victims.first ?? nil
     }
 
     private func isDatabaseFull(_ id: PoolID) -> Bool {

@@ -110,12 +110,7 @@ public struct ClientStatements {
 
     private func matches(_ index: UInt32, _ name: RawSpan, _ hash: UInt32) -> Bool {
         guard let entry = entries[Int(index)], entry.hash == hash else { return false }
-        let bytes = entry.name.span
-        guard bytes.byteCount == name.byteCount else { return false }
-        for offset in 0..<name.byteCount where bytes.byte(at: offset) != name.byte(at: offset) {
-            return false
-        }
-        return true
+        return entry.name.hasSameBytes(as: name)
     }
 
     private mutating func place(_ entry: UInt32, hash: UInt32) {

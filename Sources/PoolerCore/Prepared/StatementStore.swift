@@ -59,6 +59,11 @@ public struct StatementStore {
         }
     }
 
+    /// Whether the statement's Parse body is this one. Does not allocate.
+    public func isBody(of slot: UInt32, _ span: RawSpan) -> Bool {
+        entries[Int(slot)].map { $0.body.hasSameBytes(as: span) } ?? false
+    }
+
     /// The serial number of the statement with this Parse body, if it is in use.
     public func serial(ofBody body: ByteString) -> UInt64? {
         slots[body].map { serial(of: $0) }

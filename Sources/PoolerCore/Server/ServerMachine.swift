@@ -17,8 +17,10 @@ public enum ServerEvent: Equatable, Sendable {
     case parameterStatus(bodyStart: Int, bodyEnd: Int)
     /// DEALLOCATE ALL or DISCARD ALL has been executed.
     case statementsDiscarded
-    /// The answer to a request about a tracked statement arrived.
+    /// The answer to a request about a tracked statement arrived, or at least began.
     case answered(Expectation)
+    /// A message ended behind which an answer of the pooler's is due.
+    case answerDue
     /// An ErrorResponse; what goes unanswered because of it is in `takeDropped()`. `route` tells
     /// whose request failed; without one it is `client`.
     case failed(bodyStart: Int, bodyEnd: Int, route: Expectation.Route)
@@ -45,7 +47,7 @@ public struct ServerStep: Equatable, Sendable {
 public struct ServerMachine {
     /// Answers that are still to come, the next one first.
     private var expectations = Deque<Expectation>()
-    /// Requests that went unanswered because of the last failure, the newest first, until taken.
+    /// Requests that go unanswered because of a failure, in the order they were sent, until taken.
     private var dropped: [Expectation] = []
     /// How much of the message in passage is still to come, and where it goes.
     public private(set) var bodyRemaining = 0
@@ -70,6 +72,9 @@ public struct ServerMachine {
     private static let inspectionLimit = 65_536
 
     public init() {}
+
+    /// Whether a message from the server has been passed on only in part.
+    public var isMidMessage: Bool { bodyRemaining > 0 }
 
     /// Whether every request has been answered and no transaction is open.
     public var isClean: Bool {
@@ -130,24 +135,27 @@ public struct ServerMachine {
 
     /// The answer that the pooler has to give now, if it is the next in order. Call until nil.
     public mutating func takeDueAnswer() -> Expectation? {
-        while let head = expectations.first {
-            switch (head.route, head.request) {
-            case (.synthetic, _):
-                return expectations.removeFirst()
-            case (_, .copyEnd) where !isCopyingIn:
-                expectations.removeFirst()
-            case (.client, _), (.pooler, _):
-                return nil
-            }
+        // Nothing may be put into the middle of a message.
+        guard bodyRemaining == 0 else { return nil }
+        while isAnswerDue {
+            let expectation = expectations.removeFirst()
+            if expectation.request != .copyEnd { return expectation }
         }
         return nil
+    }
+
+    /// Whether the next in order is not the server's to answer.
+    private var isAnswerDue: Bool {
+        guard let head = expectations.first else { return false }
+        return head.route == .synthetic || (head.request == .copyEnd && !isCopyingIn)
     }
 
     /// Takes the requests that will not be answered because of a failure, the newest first, so that
     /// their effects can be undone in that order.
     public mutating func takeDropped() -> [Expectation] {
+        guard !dropped.isEmpty else { return [] }
         defer { dropped.removeAll(keepingCapacity: true) }
-        return dropped
+        return dropped.reversed()
     }
 
     private mutating func drop(_ expectation: Expectation) {
@@ -173,6 +181,9 @@ public struct ServerMachine {
             let count = min(bodyRemaining, bytes.byteCount - start)
             bodyRemaining -= count
             offset += count
+            if bodyRemaining == 0 && isAnswerDue {
+                return ServerStep(end: offset, disposition: stretch, event: .answerDue)
+            }
         }
         while offset < bytes.byteCount {
             let peeked: MessageHeader?
@@ -245,18 +256,15 @@ public struct ServerMachine {
             return isDiscard(header, bodyStart, bytes) ? .statementsDiscarded : event
         case .emptyQueryResponse, .portalSuspended:
             return expectations.first?.request == .execute ? answered() : .none
-        case .parseComplete:
-            return expectations.first?.request == .parse ? answered() : .protocolViolation
-        case .bindComplete:
-            return expectations.first?.request == .bind ? answered() : .protocolViolation
-        case .closeComplete:
-            return expectations.first?.request == .close ? answered() : .protocolViolation
+        case .parseComplete: return answered(.parse)
+        case .bindComplete: return answered(.bind)
+        case .closeComplete: return answered(.close)
         case .copyInResponse, .copyBothResponse:
             copyInStarted()
             return .none
         case .parameterStatus:
             let bodyEnd = bodyStart + header.bodyByteCount
-            guard bodyEnd <= bytes.byteCount else { return .protocolViolation }
+            guard isInspected(type, header) else { return .protocolViolation }
             return .parameterStatus(bodyStart: bodyStart, bodyEnd: bodyEnd)
         case .errorResponse:
             let route = expectations.first?.route ?? .client
@@ -276,8 +284,7 @@ public struct ServerMachine {
     /// Takes the head off the queue. Reported only if somebody has to act on it.
     private mutating func answered() -> ServerEvent {
         let expectation = expectations.removeFirst()
-        let isNextDue = expectations.first.map { $0.route == .synthetic || $0.request == .copyEnd }
-        return expectation.statement != Expectation.noStatement || isNextDue == true
+        return expectation.statement != Expectation.noStatement || isAnswerDue
             ? .answered(expectation) : .none
     }
 
@@ -287,7 +294,7 @@ public struct ServerMachine {
     }
 
     /// The requests that the client sent behind the COPY without waiting: the server reads them as
-    /// part of the COPY, and ignores Sync there.
+    /// part of the COPY, and ignores Sync there, unless the COPY fails before it comes to them.
     private mutating func copyInStarted() {
         isCopyingIn = true
         copyEndWasSent = false
@@ -300,6 +307,7 @@ public struct ServerMachine {
                 return
             case .sync:
                 expectations.remove(at: index)
+                copySyncCount += 1
             case .query, .parse, .bind, .describe, .execute, .close:
                 index += 1
             }
@@ -317,22 +325,40 @@ public struct ServerMachine {
             skipped += 1
         }
         isSkippingToSync = skipped == expectations.count
-        for expectation in expectations.prefix(skipped).reversed() { drop(expectation) }
+        for expectation in expectations.prefix(skipped) { drop(expectation) }
         expectations.removeFirst(skipped)
     }
 
     private mutating func becameReady(_ statusByte: UInt8) -> ServerEvent {
         guard let status = TransactionStatus(rawValue: statusByte) else { return .protocolViolation }
-        while expectations.first?.request == .copyEnd { expectations.removeFirst() }
-        guard let head = expectations.first, head.request == .query || head.request == .sync else {
+        removeCopyEnds()
+        let route: Expectation.Route
+        if let head = expectations.first, head.request == .query || head.request == .sync {
+            route = head.route
+            expectations.removeFirst()
+            removeCopyEnds()
+        } else if isUncertain {
+            // A Sync that was thought to be part of a COPY was answered after all.
+            route = .client
+            isSkippingToSync = false
+        } else {
             return .protocolViolation
         }
-        expectations.removeFirst()
-        while expectations.first?.request == .copyEnd { expectations.removeFirst() }
         transactionStatus = status
         isCopyingIn = false
         isSettled = expectations.isEmpty
-        return .ready(status, route: head.route, isQuiet: isSettled && !isSkippingToSync)
+        return .ready(status, route: route, isQuiet: isSettled && !isSkippingToSync)
+    }
+
+    private mutating func removeCopyEnds() {
+        while expectations.first?.request == .copyEnd { expectations.removeFirst() }
+    }
+
+    /// Takes the head off the queue if it is a request of this kind, as it must be.
+    private mutating func answered(_ request: Expectation.Request) -> ServerEvent {
+        if expectations.first?.request == request { return answered() }
+        // Taken for skipped, when it could not be told what the server skipped.
+        return isUncertain ? .none : .protocolViolation
     }
 
     // MARK: Command tags

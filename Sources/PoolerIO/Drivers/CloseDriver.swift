@@ -14,9 +14,11 @@ extension Worker {
         guard clients[slot].phase != .draining else { return }
         logClientClosed(slot, reason)
         endWait(slot)
+        let isMidAnswer = clients[slot].hasServer && servers[clients[slot].server].machine.isMidMessage
         if clients[slot].hasServer { abandonServer(of: slot) }
         giveBack(slot)
-        guard let response = reason.response else { return removeClient(slot) }
+        // An error in the middle of another message would be read as a part of it.
+        guard let response = reason.response, !isMidAnswer else { return removeClient(slot) }
         var writer = ByteWriter()
         writer.errorResponse(response)
         clients[slot].transport.send(unsafe writer.bytes.span.bytes, reactor)
@@ -41,6 +43,7 @@ extension Worker {
         states.release(clients[slot].settings)
         clients[slot].settings = .empty
         forgetStatements(of: slot)
+        releaseUnnamedStatement(of: slot)
         clients[slot].attachment = .none
     }
 

@@ -93,6 +93,7 @@ extension Worker {
         var writer = ByteWriter()
         writer.message(.query) { $0.writeCString(text) }
         servers[server].taskError = nil
+        servers[server].unnamedOwner = 0
         servers[server].machine.expect(Expectation(.query, .pooler))
         servers[server].transport.send(unsafe writer.bytes.span.bytes, reactor)
     }
@@ -204,6 +205,10 @@ extension Worker {
         clients[slot].isWaiting = false
         pools[pool].waitEnded()
         pools[pool].counters.waitMicroseconds &+= UInt64(max(0, now - clients[slot].requestTime))
+        // The first place must be that of a client that waits: its time opens the reserve.
+        while let first = pools[pool].firstWaiter, !isWaiting(first) {
+            _ = pools[pool].takeWaiter()
+        }
     }
 
     /// Puts a client whose server died before it was used back to the head of the queue.

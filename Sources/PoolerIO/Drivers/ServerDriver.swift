@@ -67,13 +67,18 @@ extension Worker {
                 discardStatements(slot)
             case .answered(let expectation):
                 statementAnswered(expectation, on: slot)
+            case .answerDue:
+                break
             case .failed(let bodyStart, let bodyEnd, let route):
                 undoDropped(slot)
                 // What a free server says unasked is why it ends.
                 isDying = servers[slot].state.isFree
                 if route == .pooler || !servers[slot].hasClient {
-                    servers[slot].taskError =
+                    // One that cannot be read is an error all the same.
+                    let response =
                         try? ErrorResponse(decoding: bytes.extracting(bodyStart..<bodyEnd))
+                    servers[slot].taskError =
+                        response ?? ErrorResponse(.error, "XX000", "unreadable error")
                 }
             case .protocolViolation:
                 flushAnswers(slot, bytes)

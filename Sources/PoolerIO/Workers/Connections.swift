@@ -51,6 +51,8 @@ struct Client: ~Copyable {
     var settings = SettingsID.empty
     /// The names of the client's prepared statements: a slot of `Worker.statementNames`.
     var names = noSlot
+    /// The client's unnamed statement in the statement store, or `noSlot`.
+    var unnamedStatement = noSlot
     /// The server that the client has, or `noSlot`.
     var server = noSlot
     /// The ticket in the pool's queue, while `isWaiting`.
@@ -154,6 +156,8 @@ struct Server: ~Copyable {
 
     var settings = SettingsID.empty
     var statements = ServerStatements()
+    /// The number of the client whose unnamed statement the server has; 0 if it has none.
+    var unnamedOwner: UInt64 = 0
     /// The client that has the server, or `noSlot`.
     var client = noSlot
     /// When the current query and transaction of the client began; 0 means there is none.

@@ -33,6 +33,11 @@ public struct ByteString: Sendable {
         borrowing get { unsafe bytes.span.bytes }
     }
 
+    /// Whether the bytes are those of `other`. Does not allocate.
+    public func hasSameBytes(as other: RawSpan) -> Bool {
+        span.hasSameBytes(as: other)
+    }
+
     /// Whether there are no bytes.
     public var isEmpty: Bool { bytes.isEmpty }
 

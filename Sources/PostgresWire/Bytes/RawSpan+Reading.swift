@@ -14,6 +14,23 @@ extension RawSpan {
         unsafe UInt32(bigEndian: unsafeLoadUnaligned(fromByteOffset: offset, as: UInt32.self))
     }
 
+    /// Whether both spans hold the same bytes; compares eight at a time.
+    public func hasSameBytes(as other: RawSpan) -> Bool {
+        guard byteCount == other.byteCount else { return false }
+        var offset = 0
+        while offset &+ 8 <= byteCount {
+            let left = unsafe unsafeLoadUnaligned(fromByteOffset: offset, as: UInt64.self)
+            let right = unsafe other.unsafeLoadUnaligned(fromByteOffset: offset, as: UInt64.self)
+            guard left == right else { return false }
+            offset &+= 8
+        }
+        while offset < byteCount {
+            guard byte(at: offset) == other.byte(at: offset) else { return false }
+            offset &+= 1
+        }
+        return true
+    }
+
     /// Where the next zero byte at or after `offset` stands, or nil when there is none.
     @inlinable
     public func indexOfZero(from offset: Int) -> Int? {

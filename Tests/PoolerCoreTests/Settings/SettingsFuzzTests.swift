@@ -1,5 +1,6 @@
 import PoolerCore
 import PostgresWire
+import TestSupport
 import Testing
 
 /// Random and damaged inputs: every parser ends with a value or an error, and never traps.
@@ -17,7 +18,7 @@ import Testing
 
     @Test(arguments: 0..<8)
     func noInputTraps(_ seed: UInt64) {
-        var random = SplitMix(state: seed)
+        var random = SplitMix(seed: seed)
         var accepted = 0
         var refused = 0
         for _ in 0..<1_000 {
@@ -38,7 +39,7 @@ import Testing
     }
 
     @Test func aDamagedSampleIsReadOrRefusedWithItsPlace() {
-        var random = SplitMix(state: 99)
+        var random = SplitMix(seed: 99)
         let sample = Array(sampleIni().utf8).map {
             $0 == UInt8(ascii: ";") ? UInt8(ascii: " ") : $0
         }
@@ -103,18 +104,5 @@ import Testing
         } catch {
             return error.description
         }
-    }
-}
-
-/// A small generator, so that a failing seed fails again.
-private struct SplitMix: RandomNumberGenerator {
-    var state: UInt64
-
-    mutating func next() -> UInt64 {
-        state &+= 0x9E37_79B9_7F4A_7C15
-        var mixed = state
-        mixed = (mixed ^ (mixed >> 30)) &* 0xBF58_476D_1CE4_E5B9
-        mixed = (mixed ^ (mixed >> 27)) &* 0x94D0_49BB_1331_11EB
-        return mixed ^ (mixed >> 31)
     }
 }

@@ -1,0 +1,395 @@
+// Prepared statements of clients that change servers. A named statement is known to servers under a
+// name of the pooler's, and prepared wherever it is missing; the unnamed one is prepared again when
+// another client has used the server since. What PostgreSQL would refuse is left for it to refuse.
+
+internal import PoolerCore
+internal import PostgresWire
+
+extension Worker {
+    /// The longest Parse that is tracked, in bytes; longer ones bind the client to its server.
+    private static var trackedParseLimit: Int { 1 << 20 }
+
+    // MARK: Answers without a server
+
+    /// Answers what needs no server: Parse of a statement that a server of the pool has accepted
+    /// before, Close, and the Sync behind them. A client that prepares its statements while all
+    /// servers are busy would otherwise wait; one whose other connections keep them busy, for ever.
+    ///
+    /// - Returns: where the next message starts, or nil when the client needs a server.
+    mutating func answerWithoutServer(
+        _ request: ClientRequest,
+        _ header: MessageHeader,
+        at offset: Int,
+        of bytes: RawSpan,
+        to slot: UInt32
+    ) -> Int? {
+        let bodyStart = offset + MessageHeader.byteCount
+        let end = offset + header.messageByteCount
+        guard let pool = clients[slot].pool, pools[pool].tracksStatements, end <= bytes.byteCount
+        else { return nil }
+        switch request {
+        case .named(.parse):
+            guard let nameEnd = bytes.extracting(0..<end).indexOfZero(from: bodyStart),
+                entry(named: bytes.extracting(bodyStart..<nameEnd), of: slot) == nil
+            else { return nil }
+            let body = ByteString(copying: bytes.extracting(nameEnd + 1..<end))
+            guard let serial = statements.serial(ofBody: body),
+                pools[pool].acceptedStatements.contains(serial)
+            else { return nil }
+            let name = ByteString(copying: bytes.extracting(bodyStart..<nameEnd))
+            _ = insertStatement(name, statements.retain(body: body), of: slot)
+            pools[pool].counters.clientParses &+= 1
+            toClient.insertEmptyMessage(.parseComplete, among: bytes)
+        case .named(.close):
+            guard let name = Self.describedName(header, at: offset, of: bytes),
+                let entry = entry(named: name, of: slot)
+            else { return nil }
+            statements.release(statementNames[clients[slot].names].remove(entry))
+            toClient.insertEmptyMessage(.closeComplete, among: bytes)
+        case .sync where clients[slot].hasOwnAnswers && header.bodyByteCount == 0:
+            clients[slot].hasOwnAnswers = false
+            toClient.insertReadyForQuery(.idle, among: bytes)
+            return end
+        case .query, .sync, .flush, .execute, .extended, .named, .copyData, .copyEnd, .terminate:
+            return nil
+        }
+        clients[slot].hasOwnAnswers = true
+        return end
+    }
+
+    // MARK: The unnamed statement
+
+    /// Sees to it that what the client says of the unnamed statement is about its own.
+    ///
+    /// Source: PostgreSQL documentation, section 55.2.3 "Extended Query": it lasts until the next
+    /// Parse of the unnamed statement or the next simple Query.
+    mutating func trackUnnamed(
+        _ kind: Expectation.Request,
+        _ header: MessageHeader,
+        at offset: Int,
+        of bytes: RawSpan,
+        from slot: UInt32
+    ) {
+        let server = clients[slot].server
+        switch kind {
+        case .parse:
+            servers[server].unnamedOwner = clients[slot].number
+            rememberUnnamed(header, at: offset, of: bytes, from: slot)
+        case .bind:
+            ensureUnnamed(on: server, for: slot, among: bytes)
+        case .describe:
+            let position = offset + MessageHeader.byteCount
+            guard position < bytes.byteCount, bytes.byte(at: position) == UInt8(ascii: "S") else {
+                return
+            }
+            ensureUnnamed(on: server, for: slot, among: bytes)
+        case .query, .sync, .execute, .close, .copyEnd: return
+        }
+    }
+
+    private mutating func rememberUnnamed(
+        _ header: MessageHeader,
+        at offset: Int,
+        of bytes: RawSpan,
+        from slot: UInt32
+    ) {
+        let end = offset + header.messageByteCount
+        let old = clients[slot].unnamedStatement
+        guard header.bodyByteCount > 1, header.bodyByteCount <= Self.trackedParseLimit,
+            end <= bytes.byteCount
+        else { return releaseUnnamedStatement(of: slot) }
+        let body = bytes.extracting(offset + MessageHeader.byteCount + 1..<end)
+        if old != noSlot && statements.isBody(of: old, body) { return }
+        releaseUnnamedStatement(of: slot)
+        clients[slot].unnamedStatement = statements.retain(body: ByteString(copying: body))
+    }
+
+    /// Prepares the client's unnamed statement again, if the server has another one; if the client
+    /// has none, neither shall the server.
+    private mutating func ensureUnnamed(
+        on server: UInt32,
+        for slot: UInt32,
+        among bytes: RawSpan
+    ) {
+        guard servers[server].unnamedOwner != clients[slot].number else { return }
+        let statement = clients[slot].unnamedStatement
+        if statement != noSlot {
+            let body = statements.body(of: statement)
+            servers[server].machine.expect(Expectation(.parse, .pooler))
+            toServer.insertHeader(.parse, bodyByteCount: 1 + body.count, among: bytes)
+            toServer.insert(CollectionOfOne(0), among: bytes)
+            toServer.insert(body.bytes, among: bytes)
+        } else if servers[server].unnamedOwner != 0 {
+            servers[server].machine.expect(Expectation(.close, .pooler))
+            toServer.insertHeader(.close, bodyByteCount: 2, among: bytes)
+            toServer.insert([UInt8(ascii: "S"), 0], among: bytes)
+        }
+        servers[server].unnamedOwner = clients[slot].number
+    }
+
+    /// A simple Query ends the unnamed statement, on the server and for the client.
+    mutating func forgetUnnamedStatement(of slot: UInt32) {
+        servers[clients[slot].server].unnamedOwner = 0
+        releaseUnnamedStatement(of: slot)
+    }
+
+    /// Forgets the unnamed statement of a client.
+    mutating func releaseUnnamedStatement(of slot: UInt32) {
+        let statement = exchange(&clients[slot].unnamedStatement, with: noSlot)
+        if statement != noSlot { statements.release(statement) }
+    }
+
+    // MARK: Named statements
+
+    /// Puts a message that names a prepared statement into the stream to the server.
+    ///
+    /// - Returns: where the next message starts, or nil when more of this one must arrive first.
+    mutating func sendNamed(
+        _ kind: Expectation.Request,
+        _ header: MessageHeader,
+        at offset: Int,
+        of bytes: RawSpan,
+        from slot: UInt32
+    ) -> Int? {
+        switch kind {
+        case .parse: sendParse(header, at: offset, of: bytes, from: slot)
+        case .bind: sendBind(header, at: offset, of: bytes, from: slot)
+        case .describe: sendDescribe(header, at: offset, of: bytes, from: slot)
+        case .close: sendClose(header, at: offset, of: bytes, from: slot)
+        case .query, .sync, .execute, .copyEnd: nil
+        }
+    }
+
+    /// Parse: the statement gets a place in the store; the server sees it only if it is new there.
+    private mutating func sendParse(
+        _ header: MessageHeader,
+        at offset: Int,
+        of bytes: RawSpan,
+        from slot: UInt32
+    ) -> Int? {
+        let server = clients[slot].server
+        let bodyStart = offset + MessageHeader.byteCount
+        let end = offset + header.messageByteCount
+        if header.bodyByteCount > Self.trackedParseLimit {
+            servers[server].isCloseNeeded = true
+            servers[server].machine.becomeUncertain()
+            servers[server].machine.expect(Expectation(.parse, .client))
+            return passOn(header, at: offset, of: bytes, from: slot)
+        }
+        guard end <= bytes.byteCount else { return nil }
+        let message = bytes.extracting(0..<end)
+        guard let nameEnd = message.indexOfZero(from: bodyStart) else {
+            servers[server].machine.expect(Expectation(.parse, .client))
+            return passOn(header, at: offset, of: bytes, from: slot)
+        }
+        let name = bytes.extracting(bodyStart..<nameEnd)
+        pools[servers[server].pool].counters.clientParses &+= 1
+        if entry(named: name, of: slot) != nil {
+            return sendDuplicateParse(header, name, at: offset, of: bytes, from: slot)
+        }
+        let body = ByteString(copying: bytes.extracting(nameEnd + 1..<end))
+        let statement = statements.retain(body: body)
+        let entry = insertStatement(ByteString(copying: name), statement, of: slot)
+        if servers[server].machine.transactionStatus != .inFailedTransaction,
+            servers[server].statements.use(statement)
+        {
+            servers[server].machine.expect(Expectation(.parse, .synthetic, statement: entry))
+            return end
+        }
+        if servers[server].statements.use(statement) == false {
+            makeRoom(on: server, among: bytes)
+            servers[server].statements.insert(statement)
+            statements.retain(statement)
+        }
+        pools[servers[server].pool].counters.serverParses &+= 1
+        servers[server].machine.expect(Expectation(.parse, .client, statement: entry))
+        let serial = statements.serial(of: statement)
+        toServer.insertHeader(
+            .parse, bodyByteCount: StatementName.byteCount(serial: serial) + body.count,
+            among: bytes)
+        toServer.insertServerName(serial: serial, among: bytes)
+        toServer.take(nameEnd + 1..<end, of: bytes)
+        return end
+    }
+
+    /// Parse of a name that is taken: PostgreSQL itself shall refuse it, in its own words. So the
+    /// server is made to have a statement of that name, and is not used by anybody else afterwards.
+    private mutating func sendDuplicateParse(
+        _ header: MessageHeader,
+        _ name: RawSpan,
+        at offset: Int,
+        of bytes: RawSpan,
+        from slot: UInt32
+    ) -> Int {
+        let server = clients[slot].server
+        servers[server].isCloseNeeded = true
+        servers[server].machine.expect(Expectation(.parse, .pooler))
+        toServer.insertHeader(.parse, bodyByteCount: name.byteCount + 4, among: bytes)
+        toServer.insert(ByteString(copying: name).bytes, among: bytes)
+        toServer.insert([0, 0, 0, 0], among: bytes)
+        servers[server].machine.expect(Expectation(.parse, .client))
+        return passOn(header, at: offset, of: bytes, from: slot)
+    }
+
+    /// Bind: the client's name is replaced by the server's; the rest passes.
+    private mutating func sendBind(
+        _ header: MessageHeader,
+        at offset: Int,
+        of bytes: RawSpan,
+        from slot: UInt32
+    ) -> Int? {
+        let server = clients[slot].server
+        let bodyStart = offset + MessageHeader.byteCount
+        let arrivedEnd = min(offset + header.messageByteCount, bytes.byteCount)
+        let arrived = bytes.extracting(0..<arrivedEnd)
+        guard let portalEnd = arrived.indexOfZero(from: bodyStart),
+            let nameEnd = arrived.indexOfZero(from: portalEnd + 1)
+        else { return incomplete(.bind, header, at: offset, of: bytes, from: slot) }
+        pools[servers[server].pool].counters.binds &+= 1
+        let name = bytes.extracting(portalEnd + 1..<nameEnd)
+        guard let serial = ensureStatement(name, from: slot, on: server, among: bytes) else {
+            servers[server].machine.expect(Expectation(.bind, .client))
+            return passOn(header, at: offset, of: bytes, from: slot)
+        }
+        servers[server].machine.expect(Expectation(.bind, .client))
+        let growth = StatementName.byteCount(serial: serial) - (name.byteCount + 1)
+        toServer.insertHeader(.bind, bodyByteCount: header.bodyByteCount + growth, among: bytes)
+        toServer.take(bodyStart..<portalEnd + 1, of: bytes)
+        toServer.insertServerName(serial: serial, among: bytes)
+        let end = clients[slot].machine.pass(header, at: offset, of: bytes, .forward)
+        if nameEnd + 1 < end { toServer.take(nameEnd + 1..<end, of: bytes) }
+        return end
+    }
+
+    private mutating func sendDescribe(
+        _ header: MessageHeader,
+        at offset: Int,
+        of bytes: RawSpan,
+        from slot: UInt32
+    ) -> Int? {
+        let server = clients[slot].server
+        guard let name = Self.describedName(header, at: offset, of: bytes) else {
+            return incomplete(.describe, header, at: offset, of: bytes, from: slot)
+        }
+        guard let serial = ensureStatement(name, from: slot, on: server, among: bytes) else {
+            servers[server].machine.expect(Expectation(.describe, .client))
+            return passOn(header, at: offset, of: bytes, from: slot)
+        }
+        servers[server].machine.expect(Expectation(.describe, .client))
+        toServer.insertHeader(
+            .describe, bodyByteCount: 1 + StatementName.byteCount(serial: serial), among: bytes)
+        toServer.insert(CollectionOfOne(UInt8(ascii: "S")), among: bytes)
+        toServer.insertServerName(serial: serial, among: bytes)
+        return offset + header.messageByteCount
+    }
+
+    /// Close: only the client's name goes; the statement stays for whoever else has it.
+    private mutating func sendClose(
+        _ header: MessageHeader,
+        at offset: Int,
+        of bytes: RawSpan,
+        from slot: UInt32
+    ) -> Int? {
+        let server = clients[slot].server
+        guard let name = Self.describedName(header, at: offset, of: bytes) else {
+            return incomplete(.close, header, at: offset, of: bytes, from: slot)
+        }
+        guard let entry = entry(named: name, of: slot) else {
+            servers[server].machine.expect(Expectation(.close, .client))
+            return passOn(header, at: offset, of: bytes, from: slot)
+        }
+        statementNames[clients[slot].names].unlist(entry)
+        servers[server].machine.expect(Expectation(.close, .synthetic, statement: entry))
+        return offset + header.messageByteCount
+    }
+
+    /// The statement's name in a complete Describe or Close.
+    @_lifetime(copy bytes)
+    private static func describedName(
+        _ header: MessageHeader,
+        at offset: Int,
+        of bytes: RawSpan
+    ) -> RawSpan? {
+        let start = offset + MessageHeader.byteCount + 1
+        let end = offset + header.messageByteCount
+        guard end <= bytes.byteCount, start < end,
+            bytes.extracting(0..<end).indexOfZero(from: start) == end - 1
+        else { return nil }
+        return bytes.extracting(start..<end - 1)
+    }
+
+    /// A message whose names are not there: wait for them, or let PostgreSQL refuse it.
+    private mutating func incomplete(
+        _ kind: Expectation.Request,
+        _ header: MessageHeader,
+        at offset: Int,
+        of bytes: RawSpan,
+        from slot: UInt32
+    ) -> Int? {
+        let isComplete = offset + header.messageByteCount <= bytes.byteCount
+        guard isComplete || bytes.byteCount - offset > 2 * ClientMachine.nameLimit else { return nil }
+        servers[clients[slot].server].machine.expect(Expectation(kind, .client))
+        return passOn(header, at: offset, of: bytes, from: slot)
+    }
+
+    /// What a client means by the name of a prepared statement.
+    private func entry(named name: RawSpan, of slot: UInt32) -> UInt32? {
+        let names = clients[slot].names
+        return names == noSlot ? nil : statementNames[names].entry(named: name)
+    }
+
+    /// Gives a statement a name of a client's.
+    private mutating func insertStatement(
+        _ name: ByteString,
+        _ statement: UInt32,
+        of slot: UInt32
+    ) -> UInt32 {
+        if clients[slot].names == noSlot {
+            clients[slot].names = statementNames.nextIdentity.slot
+            statementNames.insert(ClientStatements())
+        }
+        return statementNames[clients[slot].names].insert(name: name, slot: statement)
+    }
+
+    /// Sees to it that the server has the statement that the client means by `name`.
+    ///
+    /// - Returns: the number in its name there; nil when the client has no such statement.
+    private mutating func ensureStatement(
+        _ name: RawSpan,
+        from slot: UInt32,
+        on server: UInt32,
+        among bytes: RawSpan
+    ) -> UInt64? {
+        guard let entry = entry(named: name, of: slot) else { return nil }
+        let statement = statementNames[clients[slot].names].slot(of: entry)
+        let serial = statements.serial(of: statement)
+        if servers[server].statements.use(statement) { return serial }
+        makeRoom(on: server, among: bytes)
+        servers[server].statements.insert(statement)
+        statements.retain(statement)
+        pools[servers[server].pool].counters.serverParses &+= 1
+        servers[server].machine.expect(Expectation(.parse, .pooler, statement: statement))
+        let body = statements.body(of: statement)
+        toServer.insertHeader(
+            .parse, bodyByteCount: StatementName.byteCount(serial: serial) + body.count,
+            among: bytes)
+        toServer.insertServerName(serial: serial, among: bytes)
+        toServer.insert(body.bytes, among: bytes)
+        return serial
+    }
+
+    /// Closes the statement that the server used longest ago, if it has as many as it may.
+    private mutating func makeRoom(on server: UInt32, among bytes: RawSpan) {
+        let limit = pools[servers[server].pool].settings.maxPreparedStatements
+        guard servers[server].statements.count >= limit,
+            let victim = servers[server].statements.leastRecentlyUsed,
+            servers[server].statements.remove(victim)
+        else { return }
+        let serial = statements.serial(of: victim)
+        servers[server].machine.expect(Expectation(.close, .pooler, statement: victim))
+        toServer.insertHeader(
+            .close, bodyByteCount: 1 + StatementName.byteCount(serial: serial), among: bytes)
+        toServer.insert(CollectionOfOne(UInt8(ascii: "S")), among: bytes)
+        toServer.insertServerName(serial: serial, among: bytes)
+    }
+}
