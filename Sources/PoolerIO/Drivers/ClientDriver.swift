@@ -51,6 +51,7 @@ extension Worker {
 
     /// Keeps bytes for later; a client that has much waiting is not read from.
     mutating func hold(_ slot: UInt32, _ bytes: RawSpan) {
+        if clients[slot].held.isEmpty { clients[slot].held = spareBuffers.take() }
         unsafe bytes.withUnsafeBytes { unsafe clients[slot].held.append(contentsOf: $0) }
         if clients[slot].isBlocked && clients[slot].held.count >= Self.heldLimit {
             clients[slot].transport.setReading(false, reactor)
@@ -63,6 +64,7 @@ extension Worker {
         let held = exchange(&clients[slot].held, with: [])
         clients[slot].transport.setReading(true, reactor)
         forward(slot, unsafe held.span.bytes)
+        spareBuffers.giveBack(held)
     }
 
     // MARK: Forwarding

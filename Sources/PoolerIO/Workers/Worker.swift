@@ -31,6 +31,7 @@ struct Worker: ~Copyable {
     var now: Microseconds
     var toServer = ForwardBuffer()
     var toClient = ForwardBuffer()
+    var spareBuffers = SpareBuffers()
     /// What the next connection's id will be.
     var nextNumber: UInt64 = 1
     /// The number of connections that count for max_client_conn.
