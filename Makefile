@@ -36,8 +36,9 @@ format: ## Format the Swift sources in place
 lint: ## Check the format of the Swift sources; any finding fails
 	swift format lint --strict --parallel --recursive $(SWIFT_SOURCES)
 
-docs: ## Print where the documentation is
-	@echo "README.md, CONTRIBUTING.md and:"; ls Docs/*.md 2>/dev/null || echo "  (no Docs/ yet)"
+docs: packages-build ## Write the generated documents anew: Docs/Settings.md, Docs/Admin.md, pooler.ini.example
+	swift build --build-tests -j $(JOBS)
+	MARTLET_GENERATE=1 swift test --skip-build --filter 'GeneratedText|AdminDocument'
 
 clean: ## Remove what was built and the throw-away data of earlier runs
 	@Scripts/scratch-postgres clean
