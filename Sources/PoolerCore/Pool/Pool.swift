@@ -66,6 +66,8 @@ public struct Pool: ~Copyable {
     public var isPaused = false
     /// Clients that have logged in, with or without a server.
     public var clientCount = 0
+    /// When the last client left.
+    public var lastUse: Microseconds = 0
     /// The state that a new server starts in, once one has logged in.
     public var defaults: SettingsID?
     /// What a client is told at login besides its own settings: the fixed parameters.
