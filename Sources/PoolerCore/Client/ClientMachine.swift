@@ -96,6 +96,21 @@ public struct ClientMachine {
         return bytes.byteCount
     }
 
+    /// Where the first request ends in bytes that wait for a server: behind the first Query,
+    /// FunctionCall or Sync. Nil when that has not arrived whole.
+    public static func endOfRequest(_ bytes: RawSpan, limit: Int) -> Int? {
+        var offset = 0
+        while let header = try? MessageHeader(peeking: bytes, at: offset, limit: limit) {
+            offset += header.messageByteCount
+            guard offset <= bytes.byteCount else { return nil }
+            switch FrontendMessageType(rawValue: header.typeByte) {
+            case .query, .functionCall, .sync: return offset
+            default: continue
+            }
+        }
+        return nil
+    }
+
     // MARK: Which statement
 
     /// Parse: the statement's name stands at `nameAt` in the body.

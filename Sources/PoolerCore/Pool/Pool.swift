@@ -34,6 +34,12 @@ public enum ServerState: UInt8, CaseIterable, Sendable {
     case beingCanceled
 }
 
+/// A server in the queue of free servers.
+private struct IdleServer {
+    let id: ServerID
+    let settings: SettingsID
+}
+
 /// What a pool answers a client that wants a server.
 public enum Assignment: Equatable, Sendable {
     case assign(ServerID)
@@ -66,6 +72,8 @@ public struct Pool: ~Copyable {
     public var isPaused = false
     /// Clients that have logged in, with or without a server.
     public var clientCount = 0
+    /// When the last client left.
+    public var lastUse: Microseconds = 0
     /// The state that a new server starts in, once one has logged in.
     public var defaults: SettingsID?
     /// What a client is told at login besides its own settings: the fixed parameters.
@@ -83,7 +91,7 @@ public struct Pool: ~Copyable {
     public private(set) var acceptedStatements: Set<UInt64> = []
 
     private var serverCounts = [Int](repeating: 0, count: ServerState.allCases.count)
-    private var idleServers = Deque<ServerID>()
+    private var idleServers = Deque<IdleServer>()
     private var waiters = Deque<Waiter>()
     private var nextTicket: UInt32 = 0
     /// The number of clients in the queue.
@@ -138,11 +146,20 @@ public struct Pool: ~Copyable {
     }
 
     /// Moves a server from one state to another; the idle queue follows.
-    public mutating func move(_ server: ServerID, from old: ServerState, to new: ServerState) {
+    ///
+    /// - Parameter settings: the state of its session, by which a client that fits is found.
+    public mutating func move(
+        _ server: ServerID,
+        from old: ServerState,
+        to new: ServerState,
+        settings: SettingsID = .empty
+    ) {
         serverCounts[Int(old.rawValue)] -= 1
         serverCounts[Int(new.rawValue)] += 1
         if old.isFree && !new.isFree { forgetIdle(server) }
-        if new == .idle && !old.isFree { idleServers.append(server) }
+        if new == .idle && !old.isFree {
+            idleServers.append(IdleServer(id: server, settings: settings))
+        }
     }
 
     /// Stops counting a server that is closed.
@@ -152,26 +169,33 @@ public struct Pool: ~Copyable {
     }
 
     private mutating func forgetIdle(_ server: ServerID) {
-        if idleServers.last == server {
+        if idleServers.last?.id == server {
             idleServers.removeLast()
-        } else if let index = idleServers.firstIndex(of: server) {
+        } else if let index = idleServers.firstIndex(where: { $0.id == server }) {
             idleServers.remove(at: index)
         }
     }
 
     /// The server that has been idle for longest.
-    public var longestIdleServer: ServerID? { idleServers.first }
+    public var longestIdleServer: ServerID? { idleServers.first?.id }
 
     /// The servers that are free, the one idle for longest first.
-    public var freeServers: [ServerID] { Array(idleServers) }
+    public var freeServers: [ServerID] { idleServers.map(\.id) }
 
     // MARK: Clients that want a server
 
     /// Gives the client a free server or a place in the queue.
     ///
     /// The server stays counted as idle until the driver moves it.
-    public mutating func request(_ client: ClientID, now: Microseconds) -> Assignment {
-        if !isPaused && waitingCount == 0, let server = availableServer {
+    ///
+    /// - Parameter settings: the state of the client's session; a server in the same state needs no
+    ///   replay, and is preferred among those used last.
+    public mutating func request(
+        _ client: ClientID,
+        preferring settings: SettingsID = .empty,
+        now: Microseconds
+    ) -> Assignment {
+        if !isPaused && waitingCount == 0, let server = availableServer(preferring: settings) {
             return .assign(server)
         }
         if let failure, serverCount == 0, now < retryTime {
@@ -185,8 +209,20 @@ public struct Pool: ~Copyable {
 
     /// The free server that is to be used next.
     public var availableServer: ServerID? {
-        settings.serverRoundRobin ? idleServers.first : idleServers.last
+        settings.serverRoundRobin ? idleServers.first?.id : idleServers.last?.id
     }
+
+    private func availableServer(preferring wanted: SettingsID) -> ServerID? {
+        guard let next = settings.serverRoundRobin ? idleServers.first : idleServers.last else {
+            return nil
+        }
+        if next.settings == wanted || settings.serverRoundRobin { return next.id }
+        let recent = idleServers.suffix(Self.preferenceDepth)
+        return recent.last { $0.settings == wanted }?.id ?? next.id
+    }
+
+    /// Among how many of the servers used last one with the client's settings is looked for.
+    private static let preferenceDepth = 16
 
     /// Whether a server that has become free can go to a client that waits.
     public var hasWork: Bool { waitingCount > 0 && !isPaused }

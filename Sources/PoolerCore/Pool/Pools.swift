@@ -24,7 +24,9 @@ public struct UserState: Sendable {
 /// The pools by id and by key. A pool stays where it is in memory, so that using one copies nothing.
 @safe
 public struct Pools: ~Copyable {
-    private var pools: [UnsafeMutablePointer<Pool>] = unsafe []
+    /// Nil where a pool has been forgotten.
+    private var pools: [UnsafeMutablePointer<Pool>?] = unsafe []
+    private var freeIndices: [Int] = []
     private var indices: [PoolKey: Int] = [:]
     private var databases: [ByteString: DatabaseState] = [:]
     private var users: [ByteString: UserState] = [:]
@@ -32,19 +34,28 @@ public struct Pools: ~Copyable {
     public init() {}
 
     deinit {
-        for unsafe pool in unsafe pools {
+        for unsafe case .some(let pool) in unsafe pools {
             unsafe pool.deinitialize(count: 1)
             unsafe pool.deallocate()
         }
     }
 
     /// Every pool's id, in the order in which the pools came to be.
-    public var ids: [PoolID] { unsafe pools.indices.map { PoolID(index: $0) } }
+    public var ids: [PoolID] {
+        unsafe pools.indices.filter { unsafe pools[$0] != nil }.map { PoolID(index: $0) }
+    }
 
     /// The pool with an id, in place.
     public subscript(id: PoolID) -> Pool {
-        unsafeAddress { unsafe UnsafePointer(pools[id.index]) }
-        unsafeMutableAddress { unsafe pools[id.index] }
+        unsafeAddress { unsafe UnsafePointer(pointer(id)) }
+        unsafeMutableAddress { unsafe pointer(id) }
+    }
+
+    private func pointer(_ id: PoolID) -> UnsafeMutablePointer<Pool> {
+        guard let pool = unsafe pools[id.index] else {
+            preconditionFailure("a pool is used that was forgotten")
+        }
+        return unsafe pool
     }
 
     /// The pool with a key, made if there is none.
@@ -59,10 +70,36 @@ public struct Pools: ~Copyable {
         pool.isPaused = state(ofDatabase: key.database).isPaused
         let place = UnsafeMutablePointer<Pool>.allocate(capacity: 1)
         unsafe place.initialize(to: pool)
-        unsafe pools.append(place)
-        let index = unsafe pools.count - 1
+        let index: Int
+        if let free = freeIndices.popLast() {
+            index = free
+            unsafe pools[free] = place
+        } else {
+            unsafe pools.append(place)
+            index = unsafe pools.count - 1
+        }
         indices[key] = index
         return PoolID(index: index)
+    }
+
+    /// Forgets a pool that has neither clients nor servers, and what was counted for its database and
+    /// user if that is nothing now.
+    public mutating func remove(_ id: PoolID) {
+        let key = self[id].key
+        let pool = unsafe pointer(id)
+        unsafe pool.deinitialize(count: 1)
+        unsafe pool.deallocate()
+        unsafe pools[id.index] = nil
+        freeIndices.append(id.index)
+        indices[key] = nil
+        let database = state(ofDatabase: key.database)
+        if database.clientCount == 0 && database.serverCount == 0 && !database.isPaused
+            && !database.isDisabled
+        {
+            databases[key.database] = nil
+        }
+        let user = state(ofUser: key.user)
+        if user.clientCount == 0 && user.serverCount == 0 { users[key.user] = nil }
     }
 
     /// The pools of a database, or all pools for nil.

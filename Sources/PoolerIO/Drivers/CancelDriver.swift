@@ -21,11 +21,34 @@ extension Worker {
             consoleCanceled(slot)
             return removeClient(requester)
         }
+        if clients[slot].isWaiting {
+            cancelWaiting(slot)
+            return removeClient(requester)
+        }
         guard clients[slot].hasServer, !clients[slot].isPreparing,
             let serverKey = servers[clients[slot].server].cancelKey,
             sendCancel(serverKey, to: clients[slot].server, for: requester)
         else { return removeClient(requester) }
         drain(requester, until: now + settings.cancelWaitTimeout)
+    }
+
+    /// A client in the queue gives up its request: the answer is what PostgreSQL would say had the
+    /// request reached it.
+    private mutating func cancelWaiting(_ slot: UInt32) {
+        let held = exchange(&clients[slot].held, with: [])
+        let bytes = unsafe held.span.bytes
+        guard let end = ClientMachine.endOfRequest(bytes, limit: messageLimit) else {
+            clients[slot].held = held
+            return
+        }
+        endWait(slot)
+        clients[slot].held = [UInt8](copying: bytes.extracting(end..<held.count))
+        var writer = ByteWriter()
+        writer.errorResponse(
+            ErrorResponse(.error, "57014", "canceling statement due to user request"))
+        writer.readyForQuery(.idle)
+        clients[slot].transport.send(unsafe writer.bytes.span.bytes, reactor)
+        resume(slot)
     }
 
     private mutating func sendCancel(

@@ -121,7 +121,7 @@ extension Worker {
     }
 
     /// Sends what was collected to the client's server, and the answers that need no server.
-    private mutating func flushToServer(_ slot: UInt32, _ bytes: RawSpan) {
+    mutating func flushToServer(_ slot: UInt32, _ bytes: RawSpan) {
         let server = clients[slot].server
         guard server != noSlot else {
             toServer.discard()

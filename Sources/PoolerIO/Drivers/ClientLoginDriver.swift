@@ -205,6 +205,7 @@ extension Worker {
         let configuration = directory.configuration
         let pool = pools.id(
             for: key, settings: configuration.effectiveSettings(database: database, user: user))
+        if lifecycle.isPaused { pools[pool].isPaused = true }
         if let refusal = refusal(slot, pool) { return refuse(slot, refusal) }
         learn(credentials, of: slot, for: pool, database)
         clients[slot].pool = pool

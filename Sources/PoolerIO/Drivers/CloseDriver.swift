@@ -37,7 +37,10 @@ extension Worker {
     private mutating func giveBack(_ slot: UInt32) {
         if clients[slot].isCounted {
             clients[slot].isCounted = false
-            if let pool = clients[slot].pool { pools[pool].clientCount -= 1 }
+            if let pool = clients[slot].pool {
+                pools[pool].clientCount -= 1
+                pools[pool].lastUse = now
+            }
             pools.countClient(-1, database: clients[slot].database, user: clients[slot].user)
         }
         states.release(clients[slot].settings)

@@ -143,6 +143,32 @@ extension Worker {
         if isWanted && !lifecycle.isShuttingDown && pools[pool].isBelowMinimum(now: now) {
             openServer(pool)
         }
+        forgetIfUnused(pool)
+    }
+
+    /// A pool of a database that only the `*` entry knows goes after autodb_idle_timeout.
+    private mutating func forgetIfUnused(_ pool: PoolID) {
+        let limit = settings.autodbIdleTimeout
+        guard limit > 0, pools[pool].clientCount == 0, pools[pool].serverCount == 0,
+            directory.configuration.databases[pools[pool].key.database] == nil,
+            now - pools[pool].lastUse >= limit
+        else { return }
+        if let defaults = pools[pool].defaults { states.release(defaults) }
+        for confirmed in pools[pool].confirmedLogins.values { states.release(confirmed) }
+        pools.remove(pool)
+    }
+
+    /// Databases with a forced user have their servers before the first client comes.
+    mutating func makeForcedPools() {
+        let configuration = directory.configuration
+        for name in configuration.databaseNames {
+            guard let database = configuration.database(named: name), let user = database.user else {
+                continue
+            }
+            let settings = configuration.effectiveSettings(database: database, user: user)
+            guard settings.minPoolSize > 0 else { continue }
+            _ = pools.id(for: PoolKey(database: name, user: user), settings: settings)
+        }
     }
 
     private mutating func inspectWaiters(_ pool: PoolID) {

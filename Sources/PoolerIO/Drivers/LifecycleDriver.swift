@@ -61,6 +61,7 @@ extension Worker {
         let old = directory.configuration
         directory = Directory(configuration: configuration, users: users, seedKey: directory.seedKey)
         adoptSettings()
+        makeForcedPools()
         for pool in pools.ids {
             let key = pools[pool].key
             let database = configuration.database(named: key.database)

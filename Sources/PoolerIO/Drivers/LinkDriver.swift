@@ -17,7 +17,7 @@ extension Worker {
             return false
         }
         clients[slot].requestTime = now
-        switch pools[pool].request(clients[slot].id, now: now) {
+        switch pools[pool].request(clients[slot].id, preferring: clients[slot].settings, now: now) {
         case .assign(let server):
             return link(slot, server.index)
         case .wait(let ticket):
@@ -53,9 +53,11 @@ extension Worker {
         return replaySettings(slot, on: server)
     }
 
-    /// Makes the server's settings fit its client.
+    /// Makes the server's settings fit its client. Values that a server has reported before go in front
+    /// of the client's own messages, in the same write; those that a client asks for at login are
+    /// confirmed first.
     ///
-    /// - Returns: whether they do already.
+    /// - Returns: whether the client can send now.
     mutating func replaySettings(_ slot: UInt32, on server: UInt32) -> Bool {
         guard servers[server].settings != clients[slot].settings else { return true }
         let changes = states.changes(
@@ -64,9 +66,14 @@ extension Worker {
             adoptSettings(slot, from: server)
             return true
         }
-        clients[slot].isPreparing = true
         servers[server].task = .replaying(changes)
-        sendInternal(InternalSQL.apply(changes), to: server)
+        let text = InternalSQL.apply(changes)
+        if clients[slot].phase == .ready && toServer.isEmpty {
+            toServer.insert(internalQuery(text, to: server))
+            return true
+        }
+        clients[slot].isPreparing = true
+        sendInternal(text, to: server)
         return false
     }
 
@@ -83,6 +90,8 @@ extension Worker {
         clients[slot].isPreparing = false
         if clients[slot].phase == .awaitingWelcome {
             completeLogin(slot)
+        } else if clients[slot].held.isEmpty {
+            flushToServer(slot, RawSpan())
         } else {
             resume(slot)
         }
@@ -90,12 +99,18 @@ extension Worker {
 
     /// Sends a query of the pooler's own.
     mutating func sendInternal(_ text: ByteString, to server: UInt32) {
+        let message = internalQuery(text, to: server)
+        servers[server].transport.send(unsafe message.span.bytes, reactor)
+    }
+
+    /// A query of the pooler's own, which has to be sent to the server next.
+    private mutating func internalQuery(_ text: ByteString, to server: UInt32) -> [UInt8] {
         var writer = ByteWriter()
         writer.message(.query) { $0.writeCString(text) }
         servers[server].taskError = nil
         servers[server].unnamedOwner = 0
         servers[server].machine.expect(Expectation(.query, .pooler))
-        servers[server].transport.send(unsafe writer.bytes.span.bytes, reactor)
+        return writer.bytes
     }
 
     // MARK: A server is done with a client
@@ -131,9 +146,10 @@ extension Worker {
     mutating func abandonServer(of slot: UInt32) {
         let server = clients[slot].server
         let isBetweenMessages = clients[slot].machine.isBetweenMessages
+        let wasPreparing = clients[slot].isPreparing
         detach(slot, from: server)
         // What the server does on its own account ends first; then it is free.
-        if servers[server].task != .none { return }
+        if wasPreparing { return }
         if servers[server].machine.isClean && isBetweenMessages {
             resetOrFree(server)
         } else if servers[server].machine.isSettled && isBetweenMessages
@@ -227,7 +243,9 @@ extension Worker {
     /// Changes what a server is counted as.
     mutating func move(_ server: UInt32, to state: ServerState) {
         let old = exchange(&servers[server].state, with: state)
-        if old != state { pools[servers[server].pool].move(servers[server].id, from: old, to: state) }
+        guard old != state else { return }
+        pools[servers[server].pool].move(
+            servers[server].id, from: old, to: state, settings: servers[server].settings)
     }
 }
 

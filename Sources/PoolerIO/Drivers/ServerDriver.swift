@@ -79,6 +79,9 @@ extension Worker {
                         try? ErrorResponse(decoding: bytes.extracting(bodyStart..<bodyEnd))
                     servers[slot].taskError =
                         response ?? ErrorResponse(.error, "XX000", "unreadable error")
+                    if servers[slot].hasClient && !clients[servers[slot].client].isPreparing {
+                        return replayFailed(slot, bytes)
+                    }
                 }
             case .protocolViolation:
                 flushAnswers(slot, bytes)
@@ -90,7 +93,14 @@ extension Worker {
         if isDying {
             closeServer(slot, .serverConnectionLost)
         } else if isTaskDone && servers[slot].task != .none {
+            let generation = servers[slot].id.generation
             finishTask(slot)
+            // The client's own answer may have come in the same receive.
+            if isQuiet, servers.holds(slot, generation: generation), servers[slot].hasClient,
+                servers[slot].task == .none, servers[slot].machine.isSettled
+            {
+                becameQuiet(slot)
+            }
         } else if isQuiet && servers[slot].hasClient {
             becameQuiet(slot)
         }
@@ -284,7 +294,13 @@ extension Worker {
             return closeClient(client, .clientRefused(error))
         }
         adoptSettings(client, from: slot)
-        serverIsReady(for: client)
+        if clients[client].isPreparing { serverIsReady(for: client) }
+    }
+
+    /// The client's own request is under way behind a replay that failed: nobody may see what it gives.
+    private mutating func replayFailed(_ slot: UInt32, _ bytes: RawSpan) {
+        flushAnswers(slot, bytes)
+        serverFailed(slot, .settingsRejected)
     }
 
     // MARK: The end of a server

@@ -39,6 +39,12 @@ struct ForwardBuffer {
         scratch.append(contentsOf: inserted)
     }
 
+    /// Adds bytes in front of all others; nothing may have been taken yet.
+    mutating func insert(_ inserted: [UInt8]) {
+        assert(isEmpty)
+        scratch.append(contentsOf: inserted)
+    }
+
     /// Adds a message that has no body.
     mutating func insertEmptyMessage(_ type: BackendMessageType, among bytes: RawSpan) {
         settle(bytes)

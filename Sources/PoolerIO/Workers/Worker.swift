@@ -72,6 +72,7 @@ struct Worker: ~Copyable {
         _ = self.reactor.add(self.signals.descriptor, Token(.signal, slot: 0))
         _ = self.reactor.add(resolver.wakeup, Token(.resolver, slot: 0))
         adoptSettings()
+        makeForcedPools()
         for (index, listener) in listeners.enumerated() {
             _ = self.reactor.add(listener.descriptor, Token(.listener, slot: UInt32(index)))
         }

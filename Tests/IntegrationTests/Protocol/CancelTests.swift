@@ -41,6 +41,24 @@ import Testing
         }
     }
 
+    /// A client in the queue gets the answer that PostgreSQL would give, and can go on.
+    @Test func aQueuedQueryIsCancelled() throws {
+        try withPooler(["default_pool_size": "1"]) { pooler in
+            let owner = try pooler.connect()
+            try owner.send("select pg_sleep(2)")
+            let waiter = try pooler.connect()
+            try waiter.send("select 1")
+            try #expect(waiter.isWaiting())
+            let time = try duration {
+                try waiter.cancel()
+                try #expect(waiter.receive().sqlstate == "57014")
+            }
+            #expect(time < .seconds(1))
+            try #expect(owner.receive().sqlstate == nil)
+            try #expect(waiter.value("select 2") == "2")
+        }
+    }
+
     @Test func aWrongKeyHarmsNobody() throws {
         try withPooler { pooler in
             let client = try pooler.rawLogin()

@@ -213,4 +213,21 @@ import Testing
         #expect(follower.forwarded == transcript.bytes, comment)
         #expect(follower.holdsNothing && !follower.hasViolated, comment)
     }
+
+    /// What a cancel request takes back: everything up to the first message with an answer of its own.
+    @Test func endOfTheFirstRequest() {
+        let query: [UInt8] = [UInt8(ascii: "Q"), 0, 0, 0, 5, 0]
+        let sync: [UInt8] = [UInt8(ascii: "S"), 0, 0, 0, 4]
+        let execute: [UInt8] = [UInt8(ascii: "E"), 0, 0, 0, 9, 0, 0, 0, 0, 0]
+        func end(_ bytes: [UInt8]) -> Int? {
+            ClientMachine.endOfRequest(ByteString(bytes).span, limit: 1_000)
+        }
+        #expect(end(query) == 6)
+        #expect(end(query + sync) == 6)
+        #expect(end(execute + sync + query) == 15)
+        #expect(end(execute) == nil)
+        #expect(end(Array(query.dropLast())) == nil)
+        #expect(end([]) == nil)
+        #expect(end([UInt8(ascii: "Q"), 0, 0, 0, 1]) == nil)
+    }
 }

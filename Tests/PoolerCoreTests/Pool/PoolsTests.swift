@@ -74,6 +74,20 @@ import Testing
         #expect(pools.poolToEvictFrom(for: id) == nil)
     }
 
+    @Test func aForgottenPoolMakesRoomForAnother() {
+        var pools = Pools()
+        let first = pools.id(for: PoolKey(database: "a", user: "u"), settings: Settings())
+        let second = pools.id(for: PoolKey(database: "b", user: "u"), settings: Settings())
+        pools.updateDatabase("a") { $0.clientCount = 0 }
+        pools.remove(first)
+        #expect(pools.ids == [second])
+        #expect(pools.ids(ofDatabase: "a") == [])
+        let third = pools.id(for: PoolKey(database: "c", user: "u"), settings: Settings())
+        #expect(Set(pools.ids) == [second, third])
+        #expect(pools[third].key.database == "c")
+        #expect(pools[second].key.database == "b")
+    }
+
     @Test func theDatabasesLimitHoldsAcrossItsPools() {
         var pools = Pools()
         let one = Self.pool("d", "u", in: &pools) { $0.maxDBConnections = 3 }
