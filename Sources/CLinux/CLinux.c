@@ -1,1 +1,17 @@
+// What of CLinux.h needs _GNU_SOURCE; the rest is inline in the header.
+#define _GNU_SOURCE
 #include "CLinux.h"
+
+int martlet_accept(int listener, struct sockaddr_storage *peer, socklen_t *size) {
+    *size = sizeof *peer;
+    int fd = accept4(listener, (struct sockaddr *)peer, size, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    return fd < 0 ? -errno : fd;
+}
+
+int64_t martlet_peer_user(int fd, int32_t *process) {
+    struct ucred credentials;
+    socklen_t size = sizeof credentials;
+    if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &credentials, &size) < 0) return -1;
+    *process = credentials.pid;
+    return credentials.uid;
+}

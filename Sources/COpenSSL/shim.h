@@ -1,8 +1,6 @@
 #pragma once
-// The same view of the system's headers as in CLinux: a module may not see another one.
-#ifndef _GNU_SOURCE
-#define _GNU_SOURCE
-#endif
+// No feature macro is set here: Swift's own Glibc module has the same headers without it, and a type
+// that differs between two modules does not compile.
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
 #include <openssl/hmac.h>

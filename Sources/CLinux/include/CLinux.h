@@ -1,8 +1,7 @@
-// What Swift needs of Linux and cannot reach through Glibc: variadic calls, macros, unions.
+// What Swift needs of Linux and cannot reach through Glibc: variadic calls, macros, unions. No feature
+// macro is set here: Swift's own Glibc module has the same headers without it, and a type that
+// differs between the two modules does not compile. What needs _GNU_SOURCE is in CLinux.c.
 #pragma once
-#ifndef _GNU_SOURCE
-#define _GNU_SOURCE
-#endif
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -51,11 +50,8 @@ static inline int martlet_epoll_wait(int epoll, struct epoll_event *events, int 
 
 static inline uint64_t martlet_event_token(const struct epoll_event *event) { return event->data.u64; }
 
-static inline int martlet_accept(int listener, struct sockaddr_storage *peer, socklen_t *size) {
-    *size = sizeof *peer;
-    int fd = accept4(listener, (struct sockaddr *)peer, size, SOCK_NONBLOCK | SOCK_CLOEXEC);
-    return fd < 0 ? -errno : fd;
-}
+// Accepts a connection, not blocking and closed on exec, or returns a negated errno.
+int martlet_accept(int listener, struct sockaddr_storage *peer, socklen_t *size);
 
 static inline int martlet_connect(int fd, const struct sockaddr_storage *address, socklen_t size) {
     return connect(fd, (const struct sockaddr *)address, size) < 0 ? -errno : 0;
@@ -86,13 +82,7 @@ static inline int64_t martlet_unix_microseconds(void) {
 static inline int martlet_errno(void) { return errno; }
 
 // Returns the peer's user id on a Unix socket and stores its process id, or -1.
-static inline int64_t martlet_peer_user(int fd, int32_t *process) {
-    struct ucred credentials;
-    socklen_t size = sizeof credentials;
-    if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &credentials, &size) < 0) return -1;
-    *process = credentials.pid;
-    return credentials.uid;
-}
+int64_t martlet_peer_user(int fd, int32_t *process);
 
 static inline int martlet_open_read(const char *path) {
     int fd = open(path, O_RDONLY | O_CLOEXEC);
