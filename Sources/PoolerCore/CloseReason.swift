@@ -108,6 +108,12 @@ public enum CloseReason: Equatable, Sendable {
         }
     }
 
+    /// Whether the server said that it will be there soon: 57P03, cannot_connect_now.
+    public var isTemporary: Bool {
+        if case .serverLoginFailed(let response) = self { return response.sqlState == "57P03" }
+        return false
+    }
+
     /// Whether the log has it as the pooler's error, beside the line about the disconnect.
     public var isPoolerError: Bool { response != nil }
 }

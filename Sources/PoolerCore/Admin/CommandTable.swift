@@ -164,7 +164,7 @@ public let commandTable: [CommandRow] = [
         .suspend,
         .none(.suspend),
         tag: "SUSPEND",
-        "Flush all buffers and stop reading; answers when everything is flushed."
+        "Not supported yet."
     ),
     CommandRow(
         .waitClose,

@@ -115,6 +115,7 @@ public struct Pool: ~Copyable {
     public private(set) var failure: CloseReason?
     private var failureCount = 0
     private var retryTime: Microseconds = 0
+    private var lastFailureTime: Microseconds = 0
 
     /// How many different sets of startup parameters are remembered as confirmed.
     public static let confirmedLoginLimit = 1_000
@@ -136,9 +137,6 @@ public struct Pool: ~Copyable {
 
     /// The number of all servers.
     public var serverCount: Int { serverCounts.reduce(0, +) }
-
-    /// Whether no server has got beyond its login.
-    public var hasOnlyLogins: Bool { serverCount == serverCount(.login) }
 
     /// Counts a new server, which starts in the login state.
     public mutating func serverOpened() {
@@ -198,7 +196,7 @@ public struct Pool: ~Copyable {
         if !isPaused && waitingCount == 0, let server = availableServer(preferring: settings) {
             return .assign(server)
         }
-        if let failure, serverCount == 0, now < retryTime {
+        if let failure, !failure.isTemporary, serverCount == 0, now < retryTime {
             return .fail(Self.repeated(failure))
         }
         nextTicket &+= 1
@@ -292,9 +290,20 @@ public struct Pool: ~Copyable {
     /// Notes that a server could not be reached or refused the login. The pause before the next
     /// attempt doubles each time, up to server_login_retry.
     ///
-    /// - Parameter jitter: a random number of 0..<1 that spreads the attempts of many pools.
-    public mutating func loginFailed(_ reason: CloseReason, now: Microseconds, jitter: Double) {
+    /// - Parameters:
+    ///   - start: when the attempt began; of attempts that ran at the same time the first that fails
+    ///     counts.
+    ///   - jitter: a random number of 0..<1 that spreads the attempts of many pools.
+    public mutating func loginFailed(
+        _ reason: CloseReason,
+        startedAt start: Microseconds,
+        now: Microseconds,
+        jitter: Double
+    ) {
+        let isNew = failure == nil || start >= lastFailureTime
         failure = reason
+        guard isNew else { return }
+        lastFailureTime = now
         failureCount = min(failureCount + 1, 20)
         let delay = min(Self.firstRetryDelay << (failureCount - 1), settings.serverLoginRetry)
         retryTime = now + delay + Microseconds(Double(delay) * 0.1 * jitter)

@@ -196,6 +196,11 @@ public struct ServerMachine {
                 return ServerStep(end: offset, disposition: stretch, event: .incomplete)
             }
             let type = BackendMessageType(rawValue: header.typeByte)
+            if isRow(type) && offset > start && stretch == .forward {
+                // A row behind other messages of the same answer: nearly everything in a large result.
+                offset = passRow(header, at: offset, of: bytes)
+                continue
+            }
             let disposition = disposition(of: type)
             if disposition != stretch {
                 if offset > start {
@@ -208,17 +213,36 @@ public struct ServerMachine {
                 return ServerStep(end: offset, disposition: stretch, event: .incomplete)
             }
             let event = received(type, header, at: offset, of: bytes)
-            if event == .protocolViolation {
+            if case .protocolViolation = event {
                 return ServerStep(end: offset, disposition: stretch, event: event)
             }
             passingDisposition = stretch
             offset = min(end, bytes.byteCount)
             bodyRemaining = end - offset
-            if event != .none {
-                return ServerStep(end: offset, disposition: stretch, event: event)
-            }
+            if case .none = event { continue }
+            return ServerStep(end: offset, disposition: stretch, event: event)
         }
         return ServerStep(end: offset, disposition: stretch, event: .none)
+    }
+
+    private func isRow(_ type: BackendMessageType) -> Bool {
+        type == .dataRow || type == .copyData
+    }
+
+    /// Passes a DataRow or CopyData to the client, as far as it has arrived.
+    ///
+    /// - Returns: where the next message starts, or the end of `bytes`.
+    private mutating func passRow(
+        _ header: MessageHeader,
+        at offset: Int,
+        of bytes: RawSpan
+    ) -> Int {
+        let end = offset + header.messageByteCount
+        let arrivedEnd = min(end, bytes.byteCount)
+        endedWithError = false
+        passingDisposition = .forward
+        bodyRemaining = end - arrivedEnd
+        return arrivedEnd
     }
 
     private func disposition(of type: BackendMessageType) -> Disposition {

@@ -237,7 +237,7 @@ public let settingTable: [SettingRow] = [
         .path,
         .restart,
         .process,
-        doc: "File to write the process id to; needed to run as a daemon."
+        doc: "File to write the process id to."
     ),
     .int(
         "pkt_buf",
@@ -350,7 +350,7 @@ public let settingTable: [SettingRow] = [
         \.serverLoginRetry,
         .live,
         .servers,
-        doc: "Pause after a failed connection attempt before the next one."
+        doc: "Longest pause after failed connection attempts; it starts short and doubles."
     ),
     .value(
         "server_reset_query",

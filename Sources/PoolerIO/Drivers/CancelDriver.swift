@@ -29,7 +29,8 @@ extension Worker {
             let serverKey = servers[clients[slot].server].cancelKey,
             sendCancel(serverKey, to: clients[slot].server, for: requester)
         else { return removeClient(requester) }
-        drain(requester, until: now + settings.cancelWaitTimeout)
+        // It is closed when the server has the request: that is what PQcancel waits for.
+        clients[requester].phase = .draining
     }
 
     /// A client in the queue gives up its request: the answer is what PostgreSQL would say had the
@@ -37,7 +38,7 @@ extension Worker {
     private mutating func cancelWaiting(_ slot: UInt32) {
         let held = exchange(&clients[slot].held, with: [])
         let bytes = unsafe held.span.bytes
-        guard let end = ClientMachine.endOfRequest(bytes, limit: messageLimit) else {
+        guard let end = ClientMachine.endOfRequest(bytes, limit: settings.maxPacketSize) else {
             clients[slot].held = held
             return
         }
@@ -48,6 +49,7 @@ extension Worker {
             ErrorResponse(.error, "57014", "canceling statement due to user request"))
         writer.readyForQuery(.idle)
         clients[slot].transport.send(unsafe writer.bytes.span.bytes, reactor)
+        clients[slot].transport.setReading(true, reactor)
         resume(slot)
     }
 
@@ -71,7 +73,8 @@ extension Worker {
                 server: servers[server].id,
                 request: writer.bytes,
                 requester: clients[requester].id,
-                deadline: now + max(settings.cancelWaitTimeout, .seconds(1))
+                deadline: settings.cancelWaitTimeout == 0
+                    ? .max : now + settings.cancelWaitTimeout
             ))
         servers[server].cancelCount += 1
         return true

@@ -71,7 +71,7 @@ extension Worker {
 
     /// Sends a client's messages on, up to one that has to wait.
     private mutating func forward(_ slot: UInt32, _ bytes: RawSpan) {
-        let limit = messageLimit
+        let limit = settings.maxPacketSize
         var offset = 0
         while offset < bytes.byteCount {
             switch clients[slot].machine.next(bytes, at: offset, limit: limit) {

@@ -17,6 +17,7 @@ extension Worker {
         let isMidAnswer = clients[slot].hasServer && servers[clients[slot].server].machine.isMidMessage
         if clients[slot].hasServer { abandonServer(of: slot) }
         giveBack(slot)
+        if case .serverSaidWhy = reason { return drain(slot, until: now + Self.drainTime) }
         // An error in the middle of another message would be read as a part of it.
         guard let response = reason.response, !isMidAnswer else { return removeClient(slot) }
         var writer = ByteWriter()

@@ -72,7 +72,7 @@ extension Worker {
     mutating func continueConsole(_ slot: UInt32) {
         let generation = clients[slot].id.generation
         while clients.holds(slot, generation: generation), clients[slot].phase == .console,
-            let console = clients[slot].console, !console.session.isWaiting
+            clients[slot].transport.isDrained, let console = clients[slot].console, !console.session.isWaiting
         {
             let held = exchange(&clients[slot].held, with: [])
             let bytes = unsafe held.span.bytes
@@ -211,7 +211,9 @@ extension Worker {
     private mutating func kill(_ database: ByteString?) -> ConsoleOutcome {
         if let error = unknown(database, verb: "kill") { return .failed(error) }
         if lifecycle.isPaused { return .failed(.alreadySuspendedOrPaused) }
-        let names = database.map { [$0] } ?? directory.configuration.databaseNames
+        let names =
+            database.map { [$0] }
+            ?? Set(directory.configuration.databaseNames + pools.ids.map { pools[$0].key.database })
         for name in names {
             setPaused(true, database: name)
             closeDatabase(name)

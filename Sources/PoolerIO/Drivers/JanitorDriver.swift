@@ -8,7 +8,7 @@ internal import PostgresWire
 extension Worker {
     /// Looks after everything that depends on time.
     mutating func tick() {
-        if isAcceptPaused && !lifecycle.isShuttingDown {
+        if isAcceptPaused {
             isAcceptPaused = false
             watchListeners(reads: true)
         }
@@ -61,12 +61,16 @@ extension Worker {
         case .idle, .used: inspectIdleServer(slot)
         case .active: inspectLink(slot)
         case .tested:
-            let limit = settings.serverConnectTimeout
-            if limit > 0, now - servers[slot].lastAnswerTime >= max(limit, .seconds(15)) {
+            if now - servers[slot].lastAnswerTime >= Self.ownQueryTimeout(settings) {
                 closeServer(slot, .checkFailed)
             }
         case .beingCanceled: break
         }
+    }
+
+    /// How long a server may take to answer the pooler's own queries.
+    private static func ownQueryTimeout(_ settings: Settings) -> Microseconds {
+        max(settings.serverConnectTimeout, .seconds(15))
     }
 
     private mutating func inspectIdleServer(_ slot: UInt32) {
@@ -113,6 +117,13 @@ extension Worker {
     private mutating func inspectLink(_ slot: UInt32) {
         let client = servers[slot].client
         guard client != noSlot else { return }
+        if clients[client].isPreparing {
+            // The pooler's own query, which the limits of clients do not know.
+            if now - servers[slot].requestTime >= Self.ownQueryTimeout(settings) {
+                serverFailed(slot, .checkFailed)
+            }
+            return
+        }
         let limits = pools[servers[slot].pool].settings
         let queryStart = servers[slot].queryStart
         let transactionStart = servers[slot].transactionStart
@@ -140,7 +151,7 @@ extension Worker {
         let isWanted =
             pools[pool].clientCount > 0
             || directory.configuration.database(named: pools[pool].key.database)?.user != nil
-        if isWanted && !lifecycle.isShuttingDown && pools[pool].isBelowMinimum(now: now) {
+        if isWanted && lifecycle.opensServers && pools[pool].isBelowMinimum(now: now) {
             openServer(pool)
         }
         forgetIfUnused(pool)

@@ -35,13 +35,14 @@ extension Worker {
     ///
     /// - Returns: why it did not.
     mutating func reload() -> String? {
-        let loaded: (Configuration, UserList)
+        var loaded: (Configuration, UserList)
         do throws(ConfigurationError) {
             loaded = try source.load()
         } catch {
             log.warning("config reload failed, nothing changed: \(error)")
             return "\(error)"
         }
+        loaded.0.settings.verbose = max(loaded.0.settings.verbose, options.verbosity)
         for line in loaded.1.brokenLines { log.warning("\(line)") }
         let (configuration, needingRestart) = loaded.0.reloaded(over: directory.configuration)
         for row in needingRestart {
@@ -58,7 +59,8 @@ extension Worker {
 
     /// Makes a configuration the one in effect.
     mutating func apply(_ configuration: Configuration, _ users: UserList) {
-        let old = directory.configuration
+        let oldDirectory = directory
+        let old = oldDirectory.configuration
         directory = Directory(configuration: configuration, users: users, seedKey: directory.seedKey)
         adoptSettings()
         makeForcedPools()
@@ -68,7 +70,13 @@ extension Worker {
             pools[pool].settings = configuration.effectiveSettings(
                 database: database, user: key.user)
             pools[pool].forgetFailure()
-            pools[pool].credentials = .none
+            // What a client proved is kept as long as it is about the same secret.
+            if oldDirectory.secret(of: key.user) != directory.secret(of: key.user)
+                || old.database(named: key.database)?.password != database?.password
+            {
+                pools[pool].credentials = .none
+                pools[pool].derivedKeys = nil
+            }
             guard let database else {
                 closeDatabase(key.database)
                 continue
@@ -95,8 +103,8 @@ extension Worker {
 
     /// What the loop itself keeps of the settings.
     mutating func adoptSettings() {
+        settings = directory.configuration.settings
         log.logLevel = Self.logLevel(settings.verbose)
-        messageLimit = settings.maxPacketSize
     }
 
     static func logLevel(_ verbose: Int) -> Logger.Level {

@@ -37,7 +37,11 @@ extension Worker {
     /// - Returns: whether the server is ready for the client.
     private mutating func link(_ slot: UInt32, _ server: UInt32) -> Bool {
         let pool = servers[server].pool
-        let mustCheck = servers[server].state == .used
+        // A new server needs no check: its login was one.
+        let mustCheck =
+            servers[server].state == .used
+            || pools[pool].settings.serverCheckDelay == 0 && servers[server].hasServed
+        servers[server].hasServed = true
         move(server, to: .active)
         servers[server].client = slot
         servers[server].requestTime = now
@@ -230,14 +234,15 @@ extension Worker {
     /// Puts a client whose server died before it was used back to the head of the queue.
     mutating func waitAgain(_ slot: UInt32) {
         let server = clients[slot].server
+        let waitStart = clients[slot].requestTime
         detach(slot, from: server)
         guard let pool = clients[slot].pool else { return }
         clients[slot].ticket &+= 1
         clients[slot].isWaiting = true
-        clients[slot].requestTime = now
+        clients[slot].requestTime = waitStart
         clients[slot].wasNotified = false
         pools[pool].putBack(
-            Waiter(client: clients[slot].id, ticket: clients[slot].ticket, since: now))
+            Waiter(client: clients[slot].id, ticket: clients[slot].ticket, since: waitStart))
     }
 
     /// Changes what a server is counted as.

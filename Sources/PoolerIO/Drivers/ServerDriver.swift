@@ -38,7 +38,7 @@ extension Worker {
     // MARK: Answers
 
     private mutating func followAnswers(_ slot: UInt32, _ bytes: RawSpan) {
-        let limit = messageLimit
+        let limit = settings.maxPacketSize
         var offset = 0
         var isQuiet = false
         var isTaskDone = false
@@ -258,7 +258,7 @@ extension Worker {
             break
         case .settingUp:
             if let error { logServer(slot, .warning, "connect_query failed: \(error.message)") }
-            isIdle ? becomeFree(slot) : closeServer(slot, .checkFailed)
+            isIdle ? serverIsSetUp(slot) : closeServer(slot, .checkFailed)
         case .checking:
             if error != nil || !isIdle { return serverFailed(slot, .checkFailed) }
             guard servers[slot].hasClient else { return resetOrFree(slot) }

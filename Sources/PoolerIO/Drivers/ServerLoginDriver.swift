@@ -10,7 +10,7 @@ internal import PostgresWire
 extension Worker {
     /// Opens as many servers as the pool wants now, making room across pools where a limit is met.
     mutating func openServersIfWanted(_ pool: PoolID) {
-        while pools[pool].wantsServer(now: now) && !lifecycle.isShuttingDown {
+        while pools[pool].wantsServer(now: now) && lifecycle.opensServers {
             guard openServer(pool) else { return }
         }
     }
@@ -28,7 +28,7 @@ extension Worker {
         }
         let key = pools[pool].key
         guard let database = directory.configuration.database(named: key.database) else {
-            pools[pool].loginFailed(.databaseRemoved, now: now, jitter: 0)
+            pools[pool].loginFailed(.databaseRemoved, startedAt: now, now: now, jitter: 0)
             return false
         }
         let endpoint = endpoint(for: database)
@@ -59,7 +59,9 @@ extension Worker {
         if database.hosts.isEmpty {
             host = settings.unixSocketDir.isEmpty ? "/tmp" : settings.unixSocketDir
         } else {
-            host = database.hosts[hosts.nextChoice(of: database.hosts.count)]
+            let isFixed = database.loadBalanceHosts == .disable
+            host = database.hosts[
+                hosts.choice(for: database.name, of: database.hosts.count, isFixed: isFixed)]
         }
         return Endpoint(host: host, port: database.port)
     }
@@ -190,7 +192,7 @@ extension Worker {
             states.release(old)
         }
         servers[slot].settings = state
-        adoptDefaults(pool, state, login)
+        pools[pool].fixedParameters = login.parameters.filter { !SettingsStates.isTracked($0.name) }
         if let database = directory.configuration.database(named: pools[pool].key.database),
             let query = database.connectQuery, !query.isEmpty
         {
@@ -198,12 +200,16 @@ extension Worker {
             move(slot, to: .tested)
             return sendInternal(query, to: slot)
         }
+        serverIsSetUp(slot)
+    }
+
+    /// The newest server tells what a session of its pool starts with; it can be used now.
+    mutating func serverIsSetUp(_ slot: UInt32) {
+        adoptDefaults(servers[slot].pool, servers[slot].settings)
         becomeFree(slot)
     }
 
-    /// The newest server tells what a session of this pool starts with.
-    private mutating func adoptDefaults(_ pool: PoolID, _ state: SettingsID, _ login: ServerLogin) {
-        pools[pool].fixedParameters = login.parameters.filter { !SettingsStates.isTracked($0.name) }
+    private mutating func adoptDefaults(_ pool: PoolID, _ state: SettingsID) {
         guard pools[pool].defaults != state else { return }
         states.retain(state)
         if let old = pools[pool].defaults { states.release(old) }
@@ -226,19 +232,15 @@ extension Worker {
         let pool = servers[slot].pool
         let jitter = Double.random(in: 0..<1, using: &random)
         pools[pool].derivedKeys = nil
-        pools[pool].loginFailed(reason, now: now, jitter: jitter)
+        pools[pool].loginFailed(
+            reason, startedAt: servers[slot].connectTime, now: now, jitter: jitter)
+        if let database = directory.configuration.database(named: pools[pool].key.database) {
+            hosts.failed(database.name, of: database.hosts.count)
+        }
         closeServer(slot, reason)
-        guard pools[pool].hasOnlyLogins, !reason.isTemporary else { return }
+        guard pools[pool].serverCount == 0, !reason.isTemporary else { return }
         for waiter in pools[pool].allWaiters where isWaiting(waiter) {
             closeClient(waiter.client.index, Pool.repeated(reason))
         }
-    }
-}
-
-extension CloseReason {
-    /// Whether the server said that it will be there soon: 57P03, cannot_connect_now.
-    fileprivate var isTemporary: Bool {
-        if case .serverLoginFailed(let response) = self { return response.sqlState == "57P03" }
-        return false
     }
 }

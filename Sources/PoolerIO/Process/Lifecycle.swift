@@ -19,4 +19,7 @@ struct Lifecycle {
     var isFinished = false
 
     var isShuttingDown: Bool { shutdown != nil || isFinished }
+
+    /// Whether the clients that there are can still get new servers.
+    var opensServers: Bool { shutdown != .waitForServers && !isFinished }
 }

@@ -50,6 +50,7 @@ package enum Pooler {
             listeners: listeners,
             directory: Directory(configuration: configuration, users: users, seedKey: seedKey),
             source: source,
+            options: options,
             sink: sink,
             log: log
         )

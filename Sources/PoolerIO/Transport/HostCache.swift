@@ -1,6 +1,7 @@
 // The addresses of host names, for as long as the configuration says.
 
 internal import PoolerCore
+internal import PostgresWire
 
 /// What is known of host names.
 struct HostCache {
@@ -20,7 +21,7 @@ struct HostCache {
 
     private var entries: [String: Entry] = [:]
     private var pending: Set<String> = []
-    private var choice = 0
+    private var choices: [ByteString: Int] = [:]
 
     /// The number of names that are known.
     var count: Int { entries.count }
@@ -50,9 +51,16 @@ struct HostCache {
             addresses: answer.addresses, expiry: now + max(lifetime, .seconds(1)))
     }
 
-    /// A number below `count`, the next one each time.
-    mutating func nextChoice(of count: Int) -> Int {
-        choice = (choice + 1) % count
+    /// Which of a database's hosts is to be connected to: the next one each time, or, if the choice is
+    /// fixed, the same one until it fails.
+    mutating func choice(for database: ByteString, of count: Int, isFixed: Bool) -> Int {
+        let choice = choices[database, default: 0] % count
+        if !isFixed { choices[database] = choice + 1 }
         return choice
+    }
+
+    /// A connection to a database's host failed: the next attempt goes to another one.
+    mutating func failed(_ database: ByteString, of count: Int) {
+        if count > 1 { choices[database, default: 0] += 1 }
     }
 }

@@ -168,6 +168,8 @@ struct Server: ~Copyable {
     /// Cancel requests that are on their way to it.
     var cancelCount = 0
     var isCloseNeeded = false
+    /// Whether a client has had it.
+    var hasServed = false
 
     let connectTime: Microseconds
     /// When it was assigned, or became free.

@@ -38,11 +38,12 @@ struct Worker: ~Copyable {
     var clientCount = 0
     var nextTick: Microseconds
     var isAcceptPaused = false
-    /// max_packet_size: the settings are too large to be looked up for every message.
-    var messageLimit = 0
+    /// The settings in effect: those of `directory`, where looking one up does not copy them all.
+    var settings: Settings
     var random = SystemRandomNumberGenerator()
     var log: Logger
     let source: ConfigurationSource
+    let options: StartOptions
     let sink: LogSink
     var consoleWaits: [ConsoleWait] = []
 
@@ -53,6 +54,7 @@ struct Worker: ~Copyable {
         listeners: [Listener],
         directory: Directory,
         source: ConfigurationSource,
+        options: StartOptions,
         sink: LogSink,
         log: Logger
     ) {
@@ -61,7 +63,9 @@ struct Worker: ~Copyable {
         self.signals = signals
         self.listeners = listeners
         self.directory = directory
+        settings = directory.configuration.settings
         self.source = source
+        self.options = options
         self.sink = sink
         self.log = log
         now = martlet_monotonic_microseconds()
@@ -80,9 +84,6 @@ struct Worker: ~Copyable {
 
     /// How often limits that depend on time are looked at, in microseconds: as often as PgBouncer.
     static let tickPeriod: Microseconds = 333_333
-
-    /// The settings in effect.
-    var settings: Settings { directory.configuration.settings }
 
     /// Runs until the pooler is to end.
     mutating func run() {

@@ -59,7 +59,6 @@ import Testing
 
     @Test func countsServersByState() {
         var pool = Self.pool(idleServers: 0)
-        #expect(pool.hasOnlyLogins == true)
         for index in UInt32(0)..<UInt32(ServerState.allCases.count) {
             pool.serverOpened()
             let state = ServerState.allCases[Int(index)]
@@ -67,7 +66,6 @@ import Testing
         }
         for state in ServerState.allCases { #expect(pool.serverCount(state) == 1) }
         #expect(pool.serverCount == 6)
-        #expect(pool.hasOnlyLogins == false)
         #expect(pool.freeServers.count == 1, "a server becomes `used` only after having been idle")
     }
 
@@ -308,26 +306,39 @@ import Testing
             .seconds(1), .seconds(1),
         ]
         for pause in pauses {
-            pool.loginFailed(.serverConnectFailed, now: 0, jitter: 0)
+            pool.loginFailed(.serverConnectFailed, startedAt: 0, now: 0, jitter: 0)
             #expect(pool.nextAttemptTime == pause)
         }
-        for _ in 0..<100 { pool.loginFailed(.serverConnectFailed, now: 0, jitter: 0) }
+        for _ in 0..<100 { pool.loginFailed(.serverConnectFailed, startedAt: 0, now: 0, jitter: 0) }
         #expect(pool.nextAttemptTime == .seconds(1))
         pool.loginSucceeded()
-        pool.loginFailed(.serverConnectFailed, now: 0, jitter: 0)
+        pool.loginFailed(.serverConnectFailed, startedAt: 0, now: 0, jitter: 0)
         #expect(pool.nextAttemptTime == .milliseconds(100))
+    }
+
+    /// Eight attempts at once that all fail are one failure.
+    @Test func attemptsThatRanTogetherCountOnce() {
+        var pool = PoolTests.pool()
+        for index in 0..<8 {
+            pool.loginFailed(
+                .serverConnectFailed, startedAt: 0, now: .milliseconds(10 + Int64(index)), jitter: 0)
+        }
+        #expect(pool.nextAttemptTime == .milliseconds(110))
+        pool.loginFailed(
+            .serverConnectFailed, startedAt: .milliseconds(110), now: .milliseconds(111), jitter: 0)
+        #expect(pool.nextAttemptTime == .milliseconds(311))
     }
 
     @Test func theJitterAddsUpToATenth() {
         var pool = PoolTests.pool()
-        pool.loginFailed(.serverConnectFailed, now: .seconds(7), jitter: 0.5)
+        pool.loginFailed(.serverConnectFailed, startedAt: .seconds(7), now: .seconds(7), jitter: 0.5)
         #expect(pool.nextAttemptTime == .seconds(7) + .milliseconds(105))
     }
 
     @Test func afterAFailureOneAtATimeFindsOut() {
         var pool = PoolTests.pool { $0.minPoolSize = 1 }
         wait(10, in: &pool)
-        pool.loginFailed(.serverConnectTimeout, now: 0, jitter: 0)
+        pool.loginFailed(.serverConnectTimeout, startedAt: 0, now: 0, jitter: 0)
         #expect(pool.wantsServer(now: .milliseconds(100) - 1) == false)
         #expect(pool.isBelowMinimum(now: .milliseconds(100) - 1) == false)
         #expect(pool.wantsServer(now: .milliseconds(100)) == true)
@@ -339,7 +350,7 @@ import Testing
 
     @Test func whileAttemptsFailClientsAreToldAtOnce() {
         var pool = PoolTests.pool()
-        pool.loginFailed(.serverConnectFailed, now: 0, jitter: 0)
+        pool.loginFailed(.serverConnectFailed, startedAt: 0, now: 0, jitter: 0)
         #expect(
             pool.request(PoolTests.client(1), now: 1)
                 == .fail(.serverLoginFailing("connect failed"))
@@ -354,7 +365,7 @@ import Testing
     @Test func theServersOwnWordsArePassedOn() {
         let response = ErrorResponse(.fatal, "3D000", "database \"x\" does not exist")
         var pool = PoolTests.pool()
-        pool.loginFailed(.serverLoginFailed(response), now: 0, jitter: 0)
+        pool.loginFailed(.serverLoginFailed(response), startedAt: 0, now: 0, jitter: 0)
         #expect(
             pool.request(PoolTests.client(1), now: 1) == .fail(.serverLoginFailed(response))
         )
@@ -363,7 +374,7 @@ import Testing
     @Test func serversThatAreThereMayStillServe() {
         var pool = PoolTests.pool(idleServers: 1)
         occupyAll(1, in: &pool)
-        pool.loginFailed(.serverConnectFailed, now: 0, jitter: 0)
+        pool.loginFailed(.serverConnectFailed, startedAt: 0, now: 0, jitter: 0)
         #expect(pool.request(PoolTests.client(1), now: 1) == .wait(ticket: 1))
     }
 
