@@ -110,16 +110,13 @@ extension Worker {
         } else {
             becomeFree(server)
         }
-        resumeUnreadClient(slot)
-    }
-
-    /// A client that was not read from because its server was slow is read from again.
-    private mutating func resumeUnreadClient(_ slot: UInt32) {
-        if !clients[slot].isBlocked { clients[slot].transport.setReading(true, reactor) }
+        readIfWelcome(slot)
     }
 
     private mutating func detach(_ slot: UInt32, from server: UInt32) {
         servers[server].client = noSlot
+        // It was perhaps not read from because this client was slow.
+        servers[server].transport.setReading(true, reactor)
         clients[slot].server = noSlot
         clients[slot].isPreparing = false
         clients[slot].requestTime = now
