@@ -256,13 +256,14 @@ public struct Pool: ~Copyable {
     }
 
     /// Notes that a server could not be reached or refused the login. The pause before the next
-    /// attempt doubles each time, up to server_login_retry.
+    /// attempt doubles each time, up to server_login_retry; there always is one.
     ///
     /// - Parameter jitter: a random number of 0..<1 that spreads the attempts of many pools.
     public mutating func loginFailed(_ reason: CloseReason, now: Microseconds, jitter: Double) {
         failure = reason
         failureCount = min(failureCount + 1, 20)
-        let delay = min(Self.firstRetryDelay << (failureCount - 1), settings.serverLoginRetry)
+        let limit = max(settings.serverLoginRetry, Self.firstRetryDelay)
+        let delay = min(Self.firstRetryDelay << (failureCount - 1), limit)
         retryTime = now + delay + Microseconds(Double(delay) * 0.1 * jitter)
     }
 
