@@ -59,14 +59,17 @@ extension Worker {
                 loginFailed(slot, .serverConnectTimeout)
             }
         case .idle, .used: inspectIdleServer(slot)
+        case .active where servers[slot].task != .none: inspectTask(slot, since: servers[slot].requestTime)
         case .active: inspectLink(slot)
-        case .tested:
-            let limit = settings.serverConnectTimeout
-            if limit > 0, now - servers[slot].lastAnswerTime >= max(limit, .seconds(15)) {
-                closeServer(slot, .checkFailed)
-            }
+        case .tested: inspectTask(slot, since: servers[slot].lastAnswerTime)
         case .beingCanceled: break
         }
+    }
+
+    /// A server that does not answer the pooler's own queries is as good as dead.
+    private mutating func inspectTask(_ slot: UInt32, since start: Microseconds) {
+        let limit = settings.serverConnectTimeout
+        if limit > 0, now - start >= max(limit, .seconds(15)) { serverFailed(slot, .checkFailed) }
     }
 
     private mutating func inspectIdleServer(_ slot: UInt32) {
