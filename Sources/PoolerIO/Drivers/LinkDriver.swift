@@ -178,8 +178,13 @@ extension Worker {
         return nil
     }
 
-    /// Hands free servers to waiting clients, the longest waiting first.
+    /// Hands free servers to waiting clients, the longest waiting first. A client that needs its server
+    /// for a moment only frees it again before the next is looked at: that is left to the loop that
+    /// runs already, because thousands of clients can wait.
     mutating func serveWaiters(_ pool: PoolID) {
+        guard servedPool != pool else { return }
+        let outerPool = exchange(&servedPool, with: pool)
+        defer { servedPool = outerPool }
         while pools[pool].hasWork, let server = pools[pool].availableServer {
             guard let waiter = pools[pool].takeWaiter() else { return }
             guard isWaiting(waiter) else { continue }
@@ -208,17 +213,18 @@ extension Worker {
         }
     }
 
-    /// Puts a client whose server died before it was used back to the head of the queue.
+    /// Puts a client whose server died before it was used back to the head of the queue. It has waited
+    /// since it asked for the first server: the limit of its wait still holds.
     mutating func waitAgain(_ slot: UInt32) {
         let server = clients[slot].server
+        let since = clients[slot].requestTime
         detach(slot, from: server)
         guard let pool = clients[slot].pool else { return }
         clients[slot].ticket &+= 1
         clients[slot].isWaiting = true
-        clients[slot].requestTime = now
-        clients[slot].wasNotified = false
+        clients[slot].requestTime = since
         pools[pool].putBack(
-            Waiter(client: clients[slot].id, ticket: clients[slot].ticket, since: now))
+            Waiter(client: clients[slot].id, ticket: clients[slot].ticket, since: since))
     }
 
     /// Changes what a server is counted as.

@@ -45,6 +45,8 @@ struct Worker: ~Copyable {
     let source: ConfigurationSource
     let sink: LogSink
     var consoleWaits: [ConsoleWait] = []
+    /// The pool whose waiting clients are just being given servers.
+    var servedPool: PoolID?
 
     init(
         reactor: consuming Reactor,
