@@ -288,7 +288,7 @@ public struct Pool: ~Copyable {
     }
 
     /// Notes that a server could not be reached or refused the login. The pause before the next
-    /// attempt doubles each time, up to server_login_retry.
+    /// attempt doubles each time, up to server_login_retry; there always is one.
     ///
     /// - Parameters:
     ///   - start: when the attempt began; of attempts that ran at the same time the first that fails
@@ -305,7 +305,8 @@ public struct Pool: ~Copyable {
         guard isNew else { return }
         lastFailureTime = now
         failureCount = min(failureCount + 1, 20)
-        let delay = min(Self.firstRetryDelay << (failureCount - 1), settings.serverLoginRetry)
+        let limit = max(settings.serverLoginRetry, Self.firstRetryDelay)
+        let delay = min(Self.firstRetryDelay << (failureCount - 1), limit)
         retryTime = now + delay + Microseconds(Double(delay) * 0.1 * jitter)
     }
 

@@ -81,6 +81,9 @@ public struct ServerMachine {
         isSettled && transactionStatus == .idle && bodyRemaining == 0 && !isUncertain
     }
 
+    /// How many answers are still to come.
+    public var owedCount: Int { expectations.count }
+
     /// Whether an answer to something the client sent is still to come.
     public var owesClient: Bool {
         expectations.contains { $0.route != .pooler && $0.request != .copyEnd }

@@ -7,6 +7,9 @@ internal import PostgresWire
 extension Worker {
     /// How much a client may have waiting before it is no longer read from, in bytes.
     private static var heldLimit: Int { 65_536 }
+    /// How many answers a server may owe a client before that is no longer read from: what is known
+    /// of each takes a few bytes.
+    private static var owedLimit: Int { 65_536 }
 
     /// Bytes came from a client, whatever it is doing.
     mutating func clientReceived(_ slot: UInt32, _ bytes: RawSpan) {
@@ -35,9 +38,25 @@ extension Worker {
         guard clients[slot].transport.isDrained else { return }
         if clients[slot].phase == .draining {
             clients[slot].transport.finishSending()
-        } else if clients[slot].hasServer {
-            servers[clients[slot].server].transport.setReading(true, reactor)
+        } else {
+            if clients[slot].hasServer {
+                servers[clients[slot].server].transport.setReading(true, reactor)
+            }
+            readIfWelcome(slot)
         }
+    }
+
+    /// Reads from a client if it may ask for more: it has taken its answers, and its server has taken
+    /// its requests and does not owe too much. Otherwise it is not read from until that is so.
+    mutating func readIfWelcome(_ slot: UInt32) {
+        guard !clients[slot].isBlocked else { return }
+        let server = clients[slot].server
+        let isServerBehind =
+            server != noSlot
+            && (!servers[server].transport.isDrained
+                || servers[server].machine.owedCount > Self.owedLimit)
+        clients[slot].transport.setReading(
+            clients[slot].transport.isDrained && !isServerBehind, reactor)
     }
 
     /// The client has closed its side, or its connection broke.
@@ -62,7 +81,7 @@ extension Worker {
     mutating func resume(_ slot: UInt32) {
         guard !clients[slot].isBlocked, !clients[slot].held.isEmpty else { return }
         let held = exchange(&clients[slot].held, with: [])
-        clients[slot].transport.setReading(true, reactor)
+        readIfWelcome(slot)
         forward(slot, unsafe held.span.bytes)
         spareBuffers.giveBack(held)
     }
@@ -80,7 +99,10 @@ extension Worker {
                 offset = end
             case .message(let request, let header):
                 if !clients[slot].hasServer {
-                    if case .terminate = request { return closeClient(slot, .clientCloseRequest) }
+                    if case .terminate = request {
+                        flushToClient(slot, bytes)
+                        return closeClient(slot, .clientCloseRequest)
+                    }
                     if request.concernsNobody(header) {
                         offset = clients[slot].machine.pass(header, at: offset, of: bytes, .swallow)
                         continue
@@ -131,12 +153,10 @@ extension Worker {
             pools[pool].counters.bytesReceived &+= UInt64(bytes.byteCount)
         }
         toServer.flush(bytes, to: &servers[server].transport, reactor)
-        if !servers[server].transport.isDrained {
-            clients[slot].transport.setReading(false, reactor)
-        }
         undoDropped(server)
         giveDueAnswers(server, among: bytes)
         flushToClient(slot, bytes)
+        readIfWelcome(slot)
     }
 
     /// Puts one message into the stream to the server.

@@ -59,18 +59,17 @@ extension Worker {
                 loginFailed(slot, .serverConnectTimeout)
             }
         case .idle, .used: inspectIdleServer(slot)
+        case .active where servers[slot].task != .none: inspectTask(slot, since: servers[slot].requestTime)
         case .active: inspectLink(slot)
-        case .tested:
-            if now - servers[slot].lastAnswerTime >= Self.ownQueryTimeout(settings) {
-                closeServer(slot, .checkFailed)
-            }
+        case .tested: inspectTask(slot, since: servers[slot].lastAnswerTime)
         case .beingCanceled: break
         }
     }
 
-    /// How long a server may take to answer the pooler's own queries.
-    private static func ownQueryTimeout(_ settings: Settings) -> Microseconds {
-        max(settings.serverConnectTimeout, .seconds(15))
+    /// A server that does not answer the pooler's own queries is as good as dead.
+    private mutating func inspectTask(_ slot: UInt32, since start: Microseconds) {
+        let limit = settings.serverConnectTimeout
+        if limit > 0, now - start >= max(limit, .seconds(15)) { serverFailed(slot, .checkFailed) }
     }
 
     private mutating func inspectIdleServer(_ slot: UInt32) {
@@ -117,13 +116,6 @@ extension Worker {
     private mutating func inspectLink(_ slot: UInt32) {
         let client = servers[slot].client
         guard client != noSlot else { return }
-        if clients[client].isPreparing {
-            // The pooler's own query, which the limits of clients do not know.
-            if now - servers[slot].requestTime >= Self.ownQueryTimeout(settings) {
-                serverFailed(slot, .checkFailed)
-            }
-            return
-        }
         let limits = pools[servers[slot].pool].settings
         let queryStart = servers[slot].queryStart
         let transactionStart = servers[slot].transactionStart

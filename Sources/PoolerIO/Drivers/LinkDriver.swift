@@ -129,16 +129,13 @@ extension Worker {
         } else {
             becomeFree(server)
         }
-        resumeUnreadClient(slot)
-    }
-
-    /// A client that was not read from because its server was slow is read from again.
-    private mutating func resumeUnreadClient(_ slot: UInt32) {
-        if !clients[slot].isBlocked { clients[slot].transport.setReading(true, reactor) }
+        readIfWelcome(slot)
     }
 
     private mutating func detach(_ slot: UInt32, from server: UInt32) {
         servers[server].client = noSlot
+        // It was perhaps not read from because this client was slow.
+        servers[server].transport.setReading(true, reactor)
         clients[slot].server = noSlot
         clients[slot].isPreparing = false
         clients[slot].requestTime = now
@@ -201,8 +198,13 @@ extension Worker {
         return nil
     }
 
-    /// Hands free servers to waiting clients, the longest waiting first.
+    /// Hands free servers to waiting clients, the longest waiting first. A client that needs its server
+    /// for a moment only frees it again before the next is looked at: that is left to the loop that
+    /// runs already, because thousands of clients can wait.
     mutating func serveWaiters(_ pool: PoolID) {
+        guard servedPool != pool else { return }
+        let outerPool = exchange(&servedPool, with: pool)
+        defer { servedPool = outerPool }
         while pools[pool].hasWork, let server = pools[pool].availableServer {
             guard let waiter = pools[pool].takeWaiter() else { return }
             guard isWaiting(waiter) else { continue }
@@ -231,18 +233,18 @@ extension Worker {
         }
     }
 
-    /// Puts a client whose server died before it was used back to the head of the queue.
+    /// Puts a client whose server died before it was used back to the head of the queue. It has waited
+    /// since it asked for the first server: the limit of its wait still holds.
     mutating func waitAgain(_ slot: UInt32) {
         let server = clients[slot].server
-        let waitStart = clients[slot].requestTime
+        let since = clients[slot].requestTime
         detach(slot, from: server)
         guard let pool = clients[slot].pool else { return }
         clients[slot].ticket &+= 1
         clients[slot].isWaiting = true
-        clients[slot].requestTime = waitStart
-        clients[slot].wasNotified = false
+        clients[slot].requestTime = since
         pools[pool].putBack(
-            Waiter(client: clients[slot].id, ticket: clients[slot].ticket, since: waitStart))
+            Waiter(client: clients[slot].id, ticket: clients[slot].ticket, since: since))
     }
 
     /// Changes what a server is counted as.

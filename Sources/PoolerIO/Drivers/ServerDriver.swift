@@ -31,7 +31,7 @@ extension Worker {
         servers[slot].transport.flush(reactor)
         guard servers[slot].transport.isDrained, servers[slot].hasClient else { return }
         let client = servers[slot].client
-        clients[client].transport.setReading(true, reactor)
+        readIfWelcome(client)
         resume(client)
     }
 
@@ -108,7 +108,9 @@ extension Worker {
 
     private mutating func flushAnswers(_ slot: UInt32, _ bytes: RawSpan) {
         guard servers[slot].hasClient else { return toClient.discard() }
-        flushToClient(servers[slot].client, bytes)
+        let client = servers[slot].client
+        flushToClient(client, bytes)
+        if !clients[client].transport.isReading { readIfWelcome(client) }
     }
 
     /// Sends what was collected to a client; a server whose client is slow is not read from.
@@ -118,8 +120,11 @@ extension Worker {
             pools[pool].counters.bytesSent &+= UInt64(toClient.byteCount)
         }
         toClient.flush(bytes, to: &clients[slot].transport, reactor)
-        if !clients[slot].transport.isDrained, clients[slot].hasServer {
+        guard !clients[slot].transport.isDrained else { return }
+        if clients[slot].hasServer {
             servers[clients[slot].server].transport.setReading(false, reactor)
+        } else {
+            clients[slot].transport.setReading(false, reactor)
         }
     }
 

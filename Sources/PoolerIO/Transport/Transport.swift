@@ -36,6 +36,9 @@ struct Transport: ~Copyable {
         if descriptor >= 0 { close(descriptor) }
     }
 
+    /// Whether the socket is received from.
+    var isReading: Bool { reads }
+
     /// Whether everything given to `send` has gone to the kernel.
     var isDrained: Bool { unsent == nil }
 

@@ -46,6 +46,8 @@ struct Worker: ~Copyable {
     let options: StartOptions
     let sink: LogSink
     var consoleWaits: [ConsoleWait] = []
+    /// The pool whose waiting clients are just being given servers.
+    var servedPool: PoolID?
 
     init(
         reactor: consuming Reactor,
