@@ -26,7 +26,9 @@ struct Listener {
         _ settings: Settings,
         warn: (String) -> Void
     ) throws(StartError) -> [Listener] {
-        var listeners: [Listener] = []
+        // The Unix socket first: who sees the port open finds the socket, too.
+        var listeners = settings.unixSocketDir.isEmpty ? [] : [try unix(settings)]
+        let unixCount = listeners.count
         for name in settings.listenAddr {
             for address in addresses(of: name, port: settings.listenPort) {
                 do throws(SystemError) {
@@ -36,11 +38,9 @@ struct Listener {
                 }
             }
         }
-        if listeners.isEmpty && !settings.listenAddr.isEmpty {
+        if listeners.count == unixCount && !settings.listenAddr.isEmpty {
+            for index in listeners.indices { listeners[index].stop() }
             throw StartError("cannot listen on any of listen_addr")
-        }
-        if !settings.unixSocketDir.isEmpty {
-            listeners.append(try unix(settings))
         }
         return listeners
     }
