@@ -2,8 +2,8 @@
 // test, `dump`, gets the name of the type and nothing of what is inside.
 
 /// A value whose contents never appear in text.
-public protocol Redacted: CustomStringConvertible, CustomDebugStringConvertible, CustomReflectable
-{}
+public protocol Redacted: CustomStringConvertible, CustomDebugStringConvertible, CustomReflectable {
+}
 
 extension Redacted {
     /// The name of the type.

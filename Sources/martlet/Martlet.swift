@@ -52,7 +52,9 @@ struct Martlet: ParsableCommand {
             throw ValidationError("a configuration file or a connection URL is needed (see --help)")
         }
         guard ConnectionURL.isURL(text) else { return .file(path: text) }
-        return .url(try ConnectionURL(text, defaultUser: ByteString(environment("USER") ?? "postgres")))
+        return .url(
+            try ConnectionURL(text, defaultUser: ByteString(environment("USER") ?? "postgres"))
+        )
     }
 
     private func environment(_ name: String) -> String? {

@@ -97,7 +97,9 @@ public struct ClientMachine {
     }
 
     /// Where the first request ends in bytes that wait for a server: behind the first Query,
-    /// FunctionCall or Sync. Nil when that has not arrived whole.
+    /// FunctionCall or Sync.
+    ///
+    /// Nil when that has not arrived whole.
     public static func endOfRequest(_ bytes: RawSpan, limit: Int) -> Int? {
         var offset = 0
         while let header = try? MessageHeader(peeking: bytes, at: offset, limit: limit) {

@@ -98,8 +98,7 @@ public struct StatsPeriod: Sendable {
     }
 
     /// Averages of what was counted within `microseconds`; all zero when that is not positive.
-    public static func averages(of growth: PoolCounters, over microseconds: Int64) -> PoolCounters
-    {
+    public static func averages(of growth: PoolCounters, over microseconds: Int64) -> PoolCounters {
         guard microseconds > 0 else { return PoolCounters() }
         var averages = PoolCounters()
         for metric in metricTable {

@@ -97,8 +97,9 @@ public struct Pool: ~Copyable {
     /// The number of clients in the queue.
     public private(set) var waitingCount = 0
 
-    /// Notes that a server has accepted a prepared statement. What is noted is forgotten as a whole
-    /// when it gets much: it only saves work.
+    /// Notes that a server has accepted a prepared statement.
+    ///
+    /// What is noted is forgotten as a whole when it gets much: it only saves work.
     public mutating func accepted(statement serial: UInt64) {
         if acceptedStatements.count >= Self.acceptedStatementLimit { acceptedStatements = [] }
         acceptedStatements.insert(serial)
@@ -225,8 +226,10 @@ public struct Pool: ~Copyable {
     /// Whether a server that has become free can go to a client that waits.
     public var hasWork: Bool { waitingCount > 0 && !isPaused }
 
-    /// Takes the next place off the queue. The caller knows whether the client still waits there: if
-    /// so it calls `waitEnded`, if not it asks again.
+    /// Takes the next place off the queue.
+    ///
+    /// The caller knows whether the client still waits there: if so it calls `waitEnded`, if not it
+    /// asks again.
     public mutating func takeWaiter() -> Waiter? { waiters.popFirst() }
 
     /// The first place in the queue; the client may have left it.
@@ -262,13 +265,16 @@ public struct Pool: ~Copyable {
     /// Whether another server should be opened now to keep the minimum.
     public func isBelowMinimum(now: Microseconds) -> Bool {
         !isPaused && now >= retryTime && serverCount < settings.minPoolSize
-            && (settings.defaultPoolSize == 0 || serverCount < settings.defaultPoolSize) && serverCount(.login) == 0
+            && (settings.defaultPoolSize == 0 || serverCount < settings.defaultPoolSize)
+            && serverCount(.login) == 0
     }
 
     private func hasRoom(now: Microseconds) -> Bool {
         let count = serverCount
         if settings.defaultPoolSize == 0 || count < settings.defaultPoolSize { return true }
-        guard settings.reservePoolSize > 0, settings.reservePoolTimeout > 0, let first = waiters.first else {
+        guard settings.reservePoolSize > 0, settings.reservePoolTimeout > 0,
+            let first = waiters.first
+        else {
             return false
         }
         return count < settings.defaultPoolSize + settings.reservePoolSize
@@ -277,7 +283,8 @@ public struct Pool: ~Copyable {
 
     /// How many servers there are beyond what the settings allow.
     public var surplus: Int {
-        settings.defaultPoolSize == 0 ? 0 : max(0, serverCount - settings.defaultPoolSize - settings.reservePoolSize)
+        settings.defaultPoolSize == 0
+            ? 0 : max(0, serverCount - settings.defaultPoolSize - settings.reservePoolSize)
     }
 
     /// Notes that a server has logged in.
@@ -287,8 +294,10 @@ public struct Pool: ~Copyable {
         retryTime = 0
     }
 
-    /// Notes that a server could not be reached or refused the login. The pause before the next
-    /// attempt doubles each time, up to server_login_retry; there always is one.
+    /// Notes that a server could not be reached or refused the login.
+    ///
+    /// The pause before the next attempt doubles each time, up to server_login_retry; there always
+    /// is one.
     ///
     /// - Parameters:
     ///   - start: when the attempt began; of attempts that ran at the same time the first that fails

@@ -21,7 +21,9 @@ public struct UserState: Sendable {
     public init() {}
 }
 
-/// The pools by id and by key. A pool stays where it is in memory, so that using one copies nothing.
+/// The pools by id and by key.
+///
+/// A pool stays where it is in memory, so that using one copies nothing.
 @safe
 public struct Pools: ~Copyable {
     /// Nil where a pool has been forgotten.
@@ -34,7 +36,8 @@ public struct Pools: ~Copyable {
     public init() {}
 
     deinit {
-        for unsafe case .some(let pool) in unsafe pools {
+        for index in unsafe pools.indices {
+            guard let pool = unsafe pools[index] else { continue }
             unsafe pool.deinitialize(count: 1)
             unsafe pool.deallocate()
         }

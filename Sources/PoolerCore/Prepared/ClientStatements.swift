@@ -25,7 +25,9 @@ public struct ClientStatements {
 
     public init() {}
 
-    /// The entry that `name` stands for, or nil. Does not allocate.
+    /// The entry that `name` stands for, or nil.
+    ///
+    /// Does not allocate.
     public func entry(named name: RawSpan) -> UInt32? {
         let hash = Self.hash(name)
         var position = Int(hash) & (buckets.count - 1)

@@ -59,7 +59,9 @@ public struct StatementStore {
         }
     }
 
-    /// Whether the statement's Parse body is this one. Does not allocate.
+    /// Whether the statement's Parse body is this one.
+    ///
+    /// Does not allocate.
     public func isBody(of slot: UInt32, _ span: RawSpan) -> Bool {
         entries[Int(slot)].map { $0.body.hasSameBytes(as: span) } ?? false
     }

@@ -70,7 +70,8 @@ public struct ServerLogin {
             return .none
         case .failed(let failure):
             return .failed(
-                .serverLoginFailed(ErrorResponse(.fatal, .protocolViolation, failure.message)))
+                .serverLoginFailed(ErrorResponse(.fatal, .protocolViolation, failure.message))
+            )
         }
     }
 }

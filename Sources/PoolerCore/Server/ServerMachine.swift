@@ -136,7 +136,9 @@ public struct ServerMachine {
         expectations.append(expectation)
     }
 
-    /// The answer that the pooler has to give now, if it is the next in order. Call until nil.
+    /// The answer that the pooler has to give now, if it is the next in order.
+    ///
+    /// Call until nil.
     public mutating func takeDueAnswer() -> Expectation? {
         // Nothing may be put into the middle of a message.
         guard bodyRemaining == 0 else { return nil }
@@ -308,7 +310,9 @@ public struct ServerMachine {
 
     // MARK: What an answer changes
 
-    /// Takes the head off the queue. Reported only if somebody has to act on it.
+    /// Takes the head off the queue.
+    ///
+    /// Reported only if somebody has to act on it.
     private mutating func answered() -> ServerEvent {
         let expectation = expectations.removeFirst()
         return expectation.statement != Expectation.noStatement || isAnswerDue
@@ -357,7 +361,9 @@ public struct ServerMachine {
     }
 
     private mutating func becameReady(_ statusByte: UInt8) -> ServerEvent {
-        guard let status = TransactionStatus(rawValue: statusByte) else { return .protocolViolation }
+        guard let status = TransactionStatus(rawValue: statusByte) else {
+            return .protocolViolation
+        }
         removeCopyEnds()
         let route: Expectation.Route
         if let head = expectations.first, head.request == .query || head.request == .sync {

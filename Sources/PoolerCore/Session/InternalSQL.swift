@@ -55,7 +55,9 @@ public enum InternalSQL {
         let dot = UInt8(ascii: ".")
         let parts = name.bytes.split(separator: dot, omittingEmptySubsequences: false)
         return ByteString(
-            Array(parts.map { quotedIdentifier(ByteString(Array($0))).bytes }.joined(separator: [dot]))
+            Array(
+                parts.map { quotedIdentifier(ByteString(Array($0))).bytes }.joined(separator: [dot])
+            )
         )
     }
 }

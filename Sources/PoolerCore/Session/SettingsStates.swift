@@ -132,7 +132,9 @@ public struct SettingsStates {
         return changes
     }
 
-    /// The state of a server after it has confirmed `changes`, with one more use; `id` keeps its own.
+    /// The state of a server after it has confirmed `changes`, with one more use; `id` keeps its
+    /// own.
+    ///
     /// Reported values have come by ParameterStatus; the others are as they were asked for.
     public mutating func applying(
         _ changes: [SettingsChange],

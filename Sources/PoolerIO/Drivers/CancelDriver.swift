@@ -11,7 +11,8 @@ extension Worker {
     /// A client connection has brought a CancelRequest.
     mutating func cancel(_ key: CancelKey, for requester: UInt32) {
         let slot = UInt32(bitPattern: key.processID) &- 1
-        guard clients.isUsed(slot), clients[slot].phase == .ready || clients[slot].phase == .console,
+        guard clients.isUsed(slot),
+            clients[slot].phase == .ready || clients[slot].phase == .console,
             clients[slot].cancelSecret == key.secretKey
         else {
             logClient(requester, .info, "closing because: failed cancel request")
@@ -46,7 +47,8 @@ extension Worker {
         clients[slot].held = [UInt8](copying: bytes.extracting(end..<held.count))
         var writer = ByteWriter()
         writer.errorResponse(
-            ErrorResponse(.error, "57014", "canceling statement due to user request"))
+            ErrorResponse(.error, "57014", "canceling statement due to user request")
+        )
         writer.readyForQuery(.idle)
         clients[slot].transport.send(unsafe writer.bytes.span.bytes, reactor)
         clients[slot].transport.setReading(true, reactor)
@@ -75,7 +77,8 @@ extension Worker {
                 requester: clients[requester].id,
                 deadline: settings.cancelWaitTimeout == 0
                     ? .max : now + settings.cancelWaitTimeout
-            ))
+            )
+        )
         servers[server].cancelCount += 1
         return true
     }
@@ -92,8 +95,11 @@ extension Worker {
             cancelers[slot].wasSent = true
             let generation = cancelers.generation(of: slot)
             reactor.update(
-                descriptor, Token(.canceler, slot: slot, generation: generation), reads: true,
-                writes: false)
+                descriptor,
+                Token(.canceler, slot: slot, generation: generation),
+                reads: true,
+                writes: false
+            )
             let request = cancelers[slot].request
             cancelers[slot].transport.send(unsafe request.span.bytes, reactor)
         } else if isReadable,

@@ -46,8 +46,10 @@ extension Worker {
         }
     }
 
-    /// Reads from a client if it may ask for more: it has taken its answers, and its server has taken
-    /// its requests and does not owe too much. Otherwise it is not read from until that is so.
+    /// Reads from a client if it may ask for more: it has taken its answers, and its server has
+    /// taken its requests and does not owe too much.
+    ///
+    /// Otherwise it is not read from until that is so.
     mutating func readIfWelcome(_ slot: UInt32) {
         guard !clients[slot].isBlocked else { return }
         let server = clients[slot].server
@@ -56,7 +58,9 @@ extension Worker {
             && (!servers[server].transport.isDrained
                 || servers[server].machine.owedCount > Self.owedLimit)
         clients[slot].transport.setReading(
-            clients[slot].transport.isDrained && !isServerBehind, reactor)
+            clients[slot].transport.isDrained && !isServerBehind,
+            reactor
+        )
     }
 
     /// The client has closed its side, or its connection broke.
@@ -108,8 +112,12 @@ extension Worker {
                         continue
                     }
                     if let next = answerWithoutServer(
-                        request, header, at: offset, of: bytes, to: slot)
-                    {
+                        request,
+                        header,
+                        at: offset,
+                        of: bytes,
+                        to: slot
+                    ) {
                         offset = next
                         continue
                     }

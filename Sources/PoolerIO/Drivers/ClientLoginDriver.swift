@@ -146,7 +146,10 @@ extension Worker {
         let header: MessageHeader
         do throws(WireError) {
             let peeked = try MessageHeader(
-                peeking: bytes, at: 0, limit: ClientAuthentication.passwordMessageByteLimit + 4)
+                peeking: bytes,
+                at: 0,
+                limit: ClientAuthentication.passwordMessageByteLimit + 4
+            )
             guard let peeked, peeked.messageByteCount <= held.count else {
                 clients[slot].held = held
                 return false
@@ -187,7 +190,9 @@ extension Worker {
         }
     }
 
-    /// The client is who it says. Now it is seen whether it may come in.
+    /// The client is who it says.
+    ///
+    /// Now it is seen whether it may come in.
     private mutating func authenticated(
         _ slot: UInt32,
         _ credentials: Credentials,
@@ -204,7 +209,9 @@ extension Worker {
         let key = PoolKey(database: name, user: user)
         let configuration = directory.configuration
         let pool = pools.id(
-            for: key, settings: configuration.effectiveSettings(database: database, user: user))
+            for: key,
+            settings: configuration.effectiveSettings(database: database, user: user)
+        )
         if lifecycle.isPaused { pools[pool].isPaused = true }
         if let refusal = refusal(slot, pool) { return refuse(slot, refusal) }
         learn(credentials, of: slot, for: pool, database)
@@ -226,8 +233,12 @@ extension Worker {
     private func refusal(_ slot: UInt32, _ pool: PoolID) -> String? {
         let database = clients[slot].database
         let limits = directory.configuration.effectiveSettings(
-            database: directory.configuration.database(named: database), user: clients[slot].user)
-        if pools.state(ofDatabase: database).isDisabled { return "database \"\(database)\" is disabled" }
+            database: directory.configuration.database(named: database),
+            user: clients[slot].user
+        )
+        if pools.state(ofDatabase: database).isDisabled {
+            return "database \"\(database)\" is disabled"
+        }
         let databaseLimit = limits.maxDBClientConnections
         if databaseLimit > 0, pools.state(ofDatabase: database).clientCount >= databaseLimit {
             return "client connections exceeded (max_db_client_connections)"
@@ -284,12 +295,18 @@ extension Worker {
         guard let wanted = clients[slot].login?.request.settings else { return }
         let (plain, others) = Self.split(wanted)
         setSettings(
-            slot, pools[pool].defaults ?? servers[server].settings,
-            plain.map { withHost($0, slot) } ?? hostAlone(slot))
+            slot,
+            pools[pool].defaults ?? servers[server].settings,
+            plain.map { withHost($0, slot) } ?? hostAlone(slot)
+        )
         for parameter in others {
             let old = clients[slot].settings
             clients[slot].settings = states.setting(
-                parameter.name, to: parameter.value, in: old, isReported: false)
+                parameter.name,
+                to: parameter.value,
+                in: old,
+                isReported: false
+            )
             states.release(old)
         }
     }
@@ -302,7 +319,11 @@ extension Worker {
         states.release(clients[slot].settings)
         if let applicationName {
             clients[slot].settings = states.setting(
-                "application_name", to: applicationName, in: base, isReported: false)
+                "application_name",
+                to: applicationName,
+                in: base,
+                isReported: false
+            )
         } else {
             states.retain(base)
             clients[slot].settings = base
@@ -348,13 +369,17 @@ extension Worker {
         pools[pool].counters.clientLogins &+= 1
         var writer = ByteWriter()
         writer.authenticationRequest(.ok)
-        for parameter in pools[pool].fixedParameters + states.reportedValues(of: clients[slot].settings)
+        for parameter in pools[pool].fixedParameters
+            + states.reportedValues(of: clients[slot].settings)
         {
             writer.parameterStatus(name: parameter.name, value: parameter.value)
         }
         writer.backendKeyData(
             CancelKey(
-                processID: Int32(bitPattern: slot &+ 1), secretKey: clients[slot].cancelSecret))
+                processID: Int32(bitPattern: slot &+ 1),
+                secretKey: clients[slot].cancelSecret
+            )
+        )
         writer.readyForQuery(.idle)
         clients[slot].transport.send(unsafe writer.bytes.span.bytes, reactor)
         logClientLogin(slot)
@@ -365,7 +390,9 @@ extension Worker {
 
     /// A server has just taken the client's settings: others who ask for the same need not wait.
     private mutating func rememberConfirmed(_ slot: UInt32, _ pool: PoolID) {
-        guard clients[slot].hasServer, let wanted = clients[slot].login?.request.settings else { return }
+        guard clients[slot].hasServer, let wanted = clients[slot].login?.request.settings else {
+            return
+        }
         let (plain, others) = Self.split(wanted)
         guard !others.isEmpty, pools[pool].confirmedLogins.count < Pool.confirmedLoginLimit,
             pools[pool].confirmedLogins[others] == nil

@@ -7,14 +7,16 @@ extension Worker {
     /// How long a client may take to read its last error, in microseconds.
     private static var drainTime: Microseconds { .seconds(2) }
 
-    /// Ends a client: everything that it holds is given back at once. The connection stays until the
-    /// client has read the error, because closing a socket with unread input resets it and the
-    /// client would lose the text.
+    /// Ends a client: everything that it holds is given back at once.
+    ///
+    /// The connection stays until the client has read the error, because closing a socket with
+    /// unread input resets it and the client would lose the text.
     mutating func closeClient(_ slot: UInt32, _ reason: CloseReason) {
         guard clients[slot].phase != .draining else { return }
         logClientClosed(slot, reason)
         endWait(slot)
-        let isMidAnswer = clients[slot].hasServer && servers[clients[slot].server].machine.isMidMessage
+        let isMidAnswer =
+            clients[slot].hasServer && servers[clients[slot].server].machine.isMidMessage
         if clients[slot].hasServer { abandonServer(of: slot) }
         giveBack(slot)
         if case .serverSaidWhy = reason { return drain(slot, until: now + Self.drainTime) }

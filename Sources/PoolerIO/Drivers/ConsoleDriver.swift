@@ -40,7 +40,9 @@ extension Worker {
         var process: Int32 = 0
         let user = unsafe martlet_peer_user(clients[slot].transport.descriptor, &process)
         return ConsoleAccess.isOwner(
-            user: clients[slot].user, peerIsPoolerUser: user == Int64(geteuid()))
+            user: clients[slot].user,
+            peerIsPoolerUser: user == Int64(geteuid())
+        )
     }
 
     /// A client of the console has proved who it is.
@@ -59,7 +61,9 @@ extension Worker {
         var writer = ByteWriter()
         writer.authenticationRequest(.ok)
         let key = CancelKey(
-            processID: Int32(bitPattern: slot &+ 1), secretKey: clients[slot].cancelSecret)
+            processID: Int32(bitPattern: slot &+ 1),
+            secretKey: clients[slot].cancelSecret
+        )
         let bytes = writer.bytes + ConsoleAnswer.welcome(cancelKey: key)
         clients[slot].transport.send(unsafe bytes.span.bytes, reactor)
         logClientLogin(slot)
@@ -72,14 +76,18 @@ extension Worker {
     mutating func continueConsole(_ slot: UInt32) {
         let generation = clients[slot].id.generation
         while clients.holds(slot, generation: generation), clients[slot].phase == .console,
-            clients[slot].transport.isDrained, let console = clients[slot].console, !console.session.isWaiting
+            clients[slot].transport.isDrained, let console = clients[slot].console,
+            !console.session.isWaiting
         {
             let held = exchange(&clients[slot].held, with: [])
             let bytes = unsafe held.span.bytes
             let header: MessageHeader
             do throws(WireError) {
                 let peeked = try MessageHeader(
-                    peeking: bytes, at: 0, limit: AdminGrammar.queryByteLimit + 1_024)
+                    peeking: bytes,
+                    at: 0,
+                    limit: AdminGrammar.queryByteLimit + 1_024
+                )
                 guard let peeked, peeked.messageByteCount <= held.count else {
                     clients[slot].held = held
                     return
@@ -89,7 +97,8 @@ extension Worker {
                 return closeClient(slot, .clientProtocolViolation("bad packet header"))
             }
             clients[slot].held = [UInt8](
-                copying: bytes.extracting(header.messageByteCount..<held.count))
+                copying: bytes.extracting(header.messageByteCount..<held.count)
+            )
             clients[slot].requestTime = now
             let step = console.session.received(
                 FrontendMessageType(rawValue: header.typeByte),
@@ -175,7 +184,10 @@ extension Worker {
         var changed = settings
         do throws(SettingError) {
             let row = try changed.set(
-                key.text, to: value, section: directory.configuration.flavor.rawValue)
+                key.text,
+                to: value,
+                section: directory.configuration.flavor.rawValue
+            )
             guard row.change == .live else {
                 return .failed(.setFailed(detail: "\(row.name) takes effect only at start"))
             }

@@ -59,7 +59,8 @@ extension Worker {
                 loginFailed(slot, .serverConnectTimeout)
             }
         case .idle, .used: inspectIdleServer(slot)
-        case .active where servers[slot].task != .none: inspectTask(slot, since: servers[slot].requestTime)
+        case .active where servers[slot].task != .none:
+            inspectTask(slot, since: servers[slot].requestTime)
         case .active: inspectLink(slot)
         case .tested: inspectTask(slot, since: servers[slot].lastAnswerTime)
         case .beingCanceled: break
@@ -165,7 +166,8 @@ extension Worker {
     mutating func makeForcedPools() {
         let configuration = directory.configuration
         for name in configuration.databaseNames {
-            guard let database = configuration.database(named: name), let user = database.user else {
+            guard let database = configuration.database(named: name), let user = database.user
+            else {
                 continue
             }
             let settings = configuration.effectiveSettings(database: database, user: user)
@@ -196,8 +198,11 @@ extension Worker {
         var writer = ByteWriter()
         writer.noticeResponse(
             ErrorResponse(
-                .notice, .successfulCompletion,
-                "No server connection available in postgres backend, client being queued"))
+                .notice,
+                .successfulCompletion,
+                "No server connection available in postgres backend, client being queued"
+            )
+        )
         clients[slot].transport.send(unsafe writer.bytes.span.bytes, reactor)
     }
 

@@ -13,8 +13,16 @@ extension Worker {
             case SIGHUP:
                 log.info("got SIGHUP, re-reading config")
                 _ = reload()
-            case SIGTERM: shutDown(.waitForClients, "got SIGTERM, shutting down, waiting for all clients disconnect")
-            case SIGINT: shutDown(.waitForServers, "got SIGINT, shutting down, waiting for all servers connections to be released")
+            case SIGTERM:
+                shutDown(
+                    .waitForClients,
+                    "got SIGTERM, shutting down, waiting for all clients disconnect"
+                )
+            case SIGINT:
+                shutDown(
+                    .waitForServers,
+                    "got SIGINT, shutting down, waiting for all servers connections to be released"
+                )
             case SIGQUIT:
                 log.info("got SIGQUIT, fast exit")
                 lifecycle.isFinished = true
@@ -31,7 +39,9 @@ extension Worker {
 
     // MARK: Reload
 
-    /// Reads the configuration again. All of it takes effect, or nothing.
+    /// Reads the configuration again.
+    ///
+    /// All of it takes effect, or nothing.
     ///
     /// - Returns: why it did not.
     mutating func reload() -> String? {
@@ -61,14 +71,20 @@ extension Worker {
     mutating func apply(_ configuration: Configuration, _ users: UserList) {
         let oldDirectory = directory
         let old = oldDirectory.configuration
-        directory = Directory(configuration: configuration, users: users, seedKey: directory.seedKey)
+        directory = Directory(
+            configuration: configuration,
+            users: users,
+            seedKey: directory.seedKey
+        )
         adoptSettings()
         makeForcedPools()
         for pool in pools.ids {
             let key = pools[pool].key
             let database = configuration.database(named: key.database)
             pools[pool].settings = configuration.effectiveSettings(
-                database: database, user: key.user)
+                database: database,
+                user: key.user
+            )
             pools[pool].forgetFailure()
             // What a client proved is kept as long as it is about the same secret.
             if oldDirectory.secret(of: key.user) != directory.secret(of: key.user)
@@ -81,7 +97,8 @@ extension Worker {
                 closeDatabase(key.database)
                 continue
             }
-            guard let before = old.database(named: key.database), before.connectsLike(database) else {
+            guard let before = old.database(named: key.database), before.connectsLike(database)
+            else {
                 markServers(of: pool)
                 continue
             }
@@ -97,7 +114,8 @@ extension Worker {
         for pool in pools.ids {
             pools[pool].settings = configuration.effectiveSettings(
                 database: configuration.database(named: pools[pool].key.database),
-                user: pools[pool].key.user)
+                user: pools[pool].key.user
+            )
         }
     }
 
@@ -130,7 +148,9 @@ extension Worker {
     /// Ends every connection of a database at once.
     mutating func closeDatabase(_ database: ByteString) {
         for slot in 0..<UInt32(clients.slotCount)
-        where clients.isUsed(slot) && clients[slot].pool != nil && clients[slot].database == database {
+        where clients.isUsed(slot) && clients[slot].pool != nil
+            && clients[slot].database == database
+        {
             closeClient(slot, .databaseRemoved)
         }
         for slot in 0..<UInt32(servers.slotCount)

@@ -57,15 +57,18 @@ extension Worker {
         return replaySettings(slot, on: server)
     }
 
-    /// Makes the server's settings fit its client. Values that a server has reported before go in front
-    /// of the client's own messages, in the same write; those that a client asks for at login are
-    /// confirmed first.
+    /// Makes the server's settings fit its client.
+    ///
+    /// Values that a server has reported before go in front of the client's own messages, in the
+    /// same write; those that a client asks for at login are confirmed first.
     ///
     /// - Returns: whether the client can send now.
     mutating func replaySettings(_ slot: UInt32, on server: UInt32) -> Bool {
         guard servers[server].settings != clients[slot].settings else { return true }
         let changes = states.changes(
-            from: servers[server].settings, to: clients[slot].settings)
+            from: servers[server].settings,
+            to: clients[slot].settings
+        )
         guard !changes.isEmpty else {
             adoptSettings(slot, from: server)
             return true
@@ -198,9 +201,10 @@ extension Worker {
         return nil
     }
 
-    /// Hands free servers to waiting clients, the longest waiting first. A client that needs its server
-    /// for a moment only frees it again before the next is looked at: that is left to the loop that
-    /// runs already, because thousands of clients can wait.
+    /// Hands free servers to waiting clients, the longest waiting first.
+    ///
+    /// A client that needs its server for a moment only frees it again before the next is looked
+    /// at: that is left to the loop that runs already, because thousands of clients can wait.
     mutating func serveWaiters(_ pool: PoolID) {
         guard servedPool != pool else { return }
         let outerPool = exchange(&servedPool, with: pool)
@@ -233,8 +237,9 @@ extension Worker {
         }
     }
 
-    /// Puts a client whose server died before it was used back to the head of the queue. It has waited
-    /// since it asked for the first server: the limit of its wait still holds.
+    /// Puts a client whose server died before it was used back to the head of the queue.
+    ///
+    /// It has waited since it asked for the first server: the limit of its wait still holds.
     mutating func waitAgain(_ slot: UInt32) {
         let server = clients[slot].server
         let since = clients[slot].requestTime
@@ -244,7 +249,8 @@ extension Worker {
         clients[slot].isWaiting = true
         clients[slot].requestTime = since
         pools[pool].putBack(
-            Waiter(client: clients[slot].id, ticket: clients[slot].ticket, since: since))
+            Waiter(client: clients[slot].id, ticket: clients[slot].ticket, since: since)
+        )
     }
 
     /// Changes what a server is counted as.
@@ -252,7 +258,11 @@ extension Worker {
         let old = exchange(&servers[server].state, with: state)
         guard old != state else { return }
         pools[servers[server].pool].move(
-            servers[server].id, from: old, to: state, settings: servers[server].settings)
+            servers[server].id,
+            from: old,
+            to: state,
+            settings: servers[server].settings
+        )
     }
 }
 

@@ -42,7 +42,11 @@ extension Worker {
         clients.insert(
             Client(
                 transport: Transport(descriptor: descriptor, token: token),
-                number: takeNumber(), address: peer, now: now))
+                number: takeNumber(),
+                address: peer,
+                now: now
+            )
+        )
         clientCount += 1
         if settings.clientLoginTimeout > 0 {
             loginQueue.add(id, deadline: now + settings.clientLoginTimeout, isDraining: false)
@@ -60,8 +64,11 @@ extension Worker {
     mutating func watchListeners(reads: Bool) {
         for index in 0..<listeners.count where listeners[index].descriptor >= 0 {
             reactor.update(
-                listeners[index].descriptor, Token(.listener, slot: UInt32(index)), reads: reads,
-                writes: false)
+                listeners[index].descriptor,
+                Token(.listener, slot: UInt32(index)),
+                reads: reads,
+                writes: false
+            )
         }
     }
 }

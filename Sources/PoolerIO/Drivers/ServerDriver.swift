@@ -162,7 +162,11 @@ extension Worker {
         else { return }
         let old = servers[slot].settings
         servers[slot].settings = states.setting(
-            status.name, to: status.value, in: old, isReported: true)
+            status.name,
+            to: status.value,
+            in: old,
+            isReported: true
+        )
         states.release(old)
     }
 
@@ -313,11 +317,15 @@ extension Worker {
     /// The server has closed the connection, or it broke.
     mutating func serverEnded(_ slot: UInt32) {
         serverFailed(
-            slot, servers[slot].task == .connecting ? .serverConnectFailed : .serverConnectionLost)
+            slot,
+            servers[slot].task == .connecting ? .serverConnectFailed : .serverConnectionLost
+        )
     }
 
-    /// The server can no longer be used. Its client gets the server's own last words if there were
-    /// any; one that had not sent anything yet gets another server.
+    /// The server can no longer be used.
+    ///
+    /// Its client gets the server's own last words if there were any; one that had not sent
+    /// anything yet gets another server.
     mutating func serverFailed(_ slot: UInt32, _ reason: CloseReason) {
         let pool = servers[slot].pool
         if servers[slot].state == .login { return loginFailed(slot, reason) }

@@ -36,8 +36,14 @@ extension Worker {
         let id = ServerID(index: slot, generation: generation)
         servers.insert(
             Server(
-                id: id, number: takeNumber(), pool: pool, endpoint: endpoint,
-                task: .resolving, now: now))
+                id: id,
+                number: takeNumber(),
+                pool: pool,
+                endpoint: endpoint,
+                task: .resolving,
+                now: now
+            )
+        )
         pools[pool].serverOpened()
         pools.countServer(1, of: pool)
         if case .name(let name, let port) = endpoint {
@@ -60,8 +66,10 @@ extension Worker {
             host = settings.unixSocketDir.isEmpty ? "/tmp" : settings.unixSocketDir
         } else {
             let isFixed = database.loadBalanceHosts == .disable
-            host = database.hosts[
-                hosts.choice(for: database.name, of: database.hosts.count, isFixed: isFixed)]
+            host =
+                database.hosts[
+                    hosts.choice(for: database.name, of: database.hosts.count, isFixed: isFixed)
+                ]
         }
         return Endpoint(host: host, port: database.port)
     }
@@ -118,7 +126,8 @@ extension Worker {
                 credentials: credentials(of: pool, database),
                 derivedKeys: pools[pool].derivedKeys,
                 nonce: nonce
-            ))
+            )
+        )
         let token = Token(.server, slot: slot, generation: servers[slot].id.generation)
         reactor.update(descriptor, token, reads: true, writes: false)
         var parameters = [
@@ -132,7 +141,10 @@ extension Worker {
         writer.startupMessage(parameters)
         servers[slot].transport.send(unsafe writer.bytes.span.bytes, reactor)
         logServer(
-            slot, .info, "new connection to server (from \(servers[slot].localAddress.logText))")
+            slot,
+            .info,
+            "new connection to server (from \(servers[slot].localAddress.logText))"
+        )
     }
 
     private func credentials(of pool: PoolID, _ database: DatabaseEntry) -> Credentials {
@@ -150,10 +162,14 @@ extension Worker {
             let header: MessageHeader
             do throws(WireError) {
                 let peeked = try MessageHeader(
-                    peeking: bytes, at: offset, limit: ServerLogin.messageLimit)
+                    peeking: bytes,
+                    at: offset,
+                    limit: ServerLogin.messageLimit
+                )
                 guard let peeked, offset + peeked.messageByteCount <= bytes.byteCount else {
                     servers[slot].held = [UInt8](
-                        copying: bytes.extracting(offset..<bytes.byteCount))
+                        copying: bytes.extracting(offset..<bytes.byteCount)
+                    )
                     return
                 }
                 header = peeked
@@ -161,7 +177,8 @@ extension Worker {
                 return loginFailed(slot, .serverProtocolViolation)
             }
             let body = bytes.extracting(
-                offset + MessageHeader.byteCount..<offset + header.messageByteCount)
+                offset + MessageHeader.byteCount..<offset + header.messageByteCount
+            )
             offset += header.messageByteCount
             guard var login = servers[slot].login else { return }
             let action = login.received(BackendMessageType(rawValue: header.typeByte), body)
@@ -188,7 +205,11 @@ extension Worker {
         for parameter in login.parameters where SettingsStates.isTracked(parameter.name) {
             let old = state
             state = states.setting(
-                parameter.name, to: parameter.value, in: old, isReported: true)
+                parameter.name,
+                to: parameter.value,
+                in: old,
+                isReported: true
+            )
             states.release(old)
         }
         servers[slot].settings = state
@@ -233,7 +254,11 @@ extension Worker {
         let jitter = Double.random(in: 0..<1, using: &random)
         pools[pool].derivedKeys = nil
         pools[pool].loginFailed(
-            reason, startedAt: servers[slot].connectTime, now: now, jitter: jitter)
+            reason,
+            startedAt: servers[slot].connectTime,
+            now: now,
+            jitter: jitter
+        )
         if let database = directory.configuration.database(named: pools[pool].key.database) {
             hosts.failed(database.name, of: database.hosts.count)
         }

@@ -168,7 +168,9 @@ extension Worker {
     }
 
     private var consoleClientCount: Int {
-        (0..<UInt32(clients.slotCount)).count { clients.isUsed($0) && clients[$0].phase == .console }
+        (0..<UInt32(clients.slotCount)).count {
+            clients.isUsed($0) && clients[$0].phase == .console
+        }
     }
 
     // MARK: Databases and users
@@ -266,25 +268,45 @@ extension Worker {
     private func memorySnapshot() -> [MemorySlab: MemorySnapshot] {
         [
             .clients: MemorySnapshot(
-                entryByteCount: MemoryLayout<Client>.stride, usedCount: clients.count,
-                freeCount: clients.freeCount),
+                entryByteCount: MemoryLayout<Client>.stride,
+                usedCount: clients.count,
+                freeCount: clients.freeCount
+            ),
             .servers: MemorySnapshot(
-                entryByteCount: MemoryLayout<Server>.stride, usedCount: servers.count,
-                freeCount: servers.freeCount),
+                entryByteCount: MemoryLayout<Server>.stride,
+                usedCount: servers.count,
+                freeCount: servers.freeCount
+            ),
             .pools: MemorySnapshot(
-                entryByteCount: MemoryLayout<Pool>.stride, usedCount: pools.ids.count, freeCount: 0),
+                entryByteCount: MemoryLayout<Pool>.stride,
+                usedCount: pools.ids.count,
+                freeCount: 0
+            ),
             .users: MemorySnapshot(
-                entryByteCount: MemoryLayout<UserState>.stride, usedCount: directory.userNames.count,
-                freeCount: 0),
+                entryByteCount: MemoryLayout<UserState>.stride,
+                usedCount: directory.userNames.count,
+                freeCount: 0
+            ),
             .databases: MemorySnapshot(
                 entryByteCount: MemoryLayout<DatabaseEntry>.stride,
-                usedCount: directory.configuration.databaseNames.count, freeCount: 0),
+                usedCount: directory.configuration.databaseNames.count,
+                freeCount: 0
+            ),
             .buffers: MemorySnapshot(
-                entryByteCount: ReceiveBuffer.capacity, usedCount: 1, freeCount: 0),
+                entryByteCount: ReceiveBuffer.capacity,
+                usedCount: 1,
+                freeCount: 0
+            ),
             .parameterLists: MemorySnapshot(
-                entryByteCount: 64, usedCount: states.count, freeCount: 0),
+                entryByteCount: 64,
+                usedCount: states.count,
+                freeCount: 0
+            ),
             .serverPreparedStatements: MemorySnapshot(
-                entryByteCount: 48, usedCount: statements.count, freeCount: 0),
+                entryByteCount: 48,
+                usedCount: statements.count,
+                freeCount: 0
+            ),
         ]
     }
 }

@@ -12,8 +12,10 @@ extension Worker {
     // MARK: Answers without a server
 
     /// Answers what needs no server: Parse of a statement that a server of the pool has accepted
-    /// before, Close, and the Sync behind them. A client that prepares its statements while all
-    /// servers are busy would otherwise wait; one whose other connections keep them busy, for ever.
+    /// before, Close, and the Sync behind them.
+    ///
+    /// A client that prepares its statements while all servers are busy would otherwise wait; one
+    /// whose other connections keep them busy, for ever.
     ///
     /// - Returns: where the next message starts, or nil when the client needs a server.
     mutating func answerWithoutServer(
@@ -205,15 +207,19 @@ extension Worker {
         servers[server].machine.expect(Expectation(.parse, .client, statement: entry))
         let serial = statements.serial(of: statement)
         toServer.insertHeader(
-            .parse, bodyByteCount: StatementName.byteCount(serial: serial) + body.count,
-            among: bytes)
+            .parse,
+            bodyByteCount: StatementName.byteCount(serial: serial) + body.count,
+            among: bytes
+        )
         toServer.insertServerName(serial: serial, among: bytes)
         toServer.take(nameEnd + 1..<end, of: bytes)
         return end
     }
 
-    /// Parse of a name that is taken: PostgreSQL itself shall refuse it, in its own words. So the
-    /// server is made to have a statement of that name, and is not used by anybody else afterwards.
+    /// Parse of a name that is taken: PostgreSQL itself shall refuse it, in its own words.
+    ///
+    /// So the server is made to have a statement of that name, and is not used by anybody else
+    /// afterwards.
     private mutating func sendDuplicateParse(
         _ header: MessageHeader,
         _ name: RawSpan,
@@ -277,7 +283,10 @@ extension Worker {
         }
         servers[server].machine.expect(Expectation(.describe, .client))
         toServer.insertHeader(
-            .describe, bodyByteCount: 1 + StatementName.byteCount(serial: serial), among: bytes)
+            .describe,
+            bodyByteCount: 1 + StatementName.byteCount(serial: serial),
+            among: bytes
+        )
         toServer.insert(CollectionOfOne(UInt8(ascii: "S")), among: bytes)
         toServer.insertServerName(serial: serial, among: bytes)
         return offset + header.messageByteCount
@@ -327,7 +336,9 @@ extension Worker {
         from slot: UInt32
     ) -> Int? {
         let isComplete = offset + header.messageByteCount <= bytes.byteCount
-        guard isComplete || bytes.byteCount - offset > 2 * ClientMachine.nameLimit else { return nil }
+        guard isComplete || bytes.byteCount - offset > 2 * ClientMachine.nameLimit else {
+            return nil
+        }
         servers[clients[slot].server].machine.expect(Expectation(kind, .client))
         return passOn(header, at: offset, of: bytes, from: slot)
     }
@@ -371,8 +382,10 @@ extension Worker {
         servers[server].machine.expect(Expectation(.parse, .pooler, statement: statement))
         let body = statements.body(of: statement)
         toServer.insertHeader(
-            .parse, bodyByteCount: StatementName.byteCount(serial: serial) + body.count,
-            among: bytes)
+            .parse,
+            bodyByteCount: StatementName.byteCount(serial: serial) + body.count,
+            among: bytes
+        )
         toServer.insertServerName(serial: serial, among: bytes)
         toServer.insert(body.bytes, among: bytes)
         return serial
@@ -388,7 +401,10 @@ extension Worker {
         let serial = statements.serial(of: victim)
         servers[server].machine.expect(Expectation(.close, .pooler, statement: victim))
         toServer.insertHeader(
-            .close, bodyByteCount: 1 + StatementName.byteCount(serial: serial), among: bytes)
+            .close,
+            bodyByteCount: 1 + StatementName.byteCount(serial: serial),
+            among: bytes
+        )
         toServer.insert(CollectionOfOne(UInt8(ascii: "S")), among: bytes)
         toServer.insertServerName(serial: serial, among: bytes)
     }

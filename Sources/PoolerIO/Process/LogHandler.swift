@@ -28,7 +28,9 @@ package final class LogSink: Sendable {
         var descriptor: Int32 = -1
         if !path.isEmpty {
             descriptor = unsafe martlet_open_append(path)
-            guard descriptor >= 0 else { throw SystemError(call: "open \(path)", code: -descriptor) }
+            guard descriptor >= 0 else {
+                throw SystemError(call: "open \(path)", code: -descriptor)
+            }
         }
         state.withLock { state in
             if state.file >= 0 { close(state.file) }
@@ -72,7 +74,10 @@ package struct PgBouncerLogHandler: LogHandler {
 
     package func log(event: LogEvent) {
         var line: [UInt8] = []
-        Timestamp(unixMicroseconds: martlet_unix_microseconds()).appendText(.milliseconds, to: &line)
+        Timestamp(unixMicroseconds: martlet_unix_microseconds()).appendText(
+            .milliseconds,
+            to: &line
+        )
         line.append(contentsOf: " [\(getpid())] \(Self.word(event.level)) \(event.message)\n".utf8)
         sink.write(line)
     }

@@ -13,7 +13,8 @@ extension Worker {
         let address = clients[slot].address.logText
         log.log(
             level: level,
-            "C-\(Self.pointerText(clients[slot].number)): \(database)/\(user)@\(address) \(text())")
+            "C-\(Self.pointerText(clients[slot].number)): \(database)/\(user)@\(address) \(text())"
+        )
     }
 
     /// Writes a line about a server: `S-0x1a: db/user@host:port text`.
@@ -26,14 +27,17 @@ extension Worker {
             """
             S-\(Self.pointerText(servers[slot].number)): \(key.database)/\(key.user)@\
             \(endpoint.host):\(endpoint.port) \(text())
-            """)
+            """
+        )
     }
 
     func logClientLogin(_ slot: UInt32) {
         guard settings.logConnections else { return }
         logClient(
-            slot, .info,
-            "login attempt: db=\(clients[slot].database) user=\(clients[slot].user) tls=no")
+            slot,
+            .info,
+            "login attempt: db=\(clients[slot].database) user=\(clients[slot].user) tls=no"
+        )
     }
 
     func logClientClosed(_ slot: UInt32, _ reason: CloseReason) {

@@ -65,7 +65,9 @@ package enum Pooler {
     /// Allows as many descriptors as the clients and servers of the configuration need.
     private static func raiseDescriptorLimit(_ settings: Settings, _ log: Logger) {
         var limit = rlimit()
-        guard unsafe getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit) == 0 else { return }
+        guard unsafe getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit) == 0 else {
+            return
+        }
         let wanted = rlim_t(settings.maxClientConn + 1_000)
         if limit.rlim_cur < wanted {
             limit.rlim_cur = min(wanted, limit.rlim_max)

@@ -35,13 +35,23 @@ struct Reactor: ~Copyable {
     /// - Returns: whether the kernel accepted it.
     func add(_ fd: Int32, _ token: Token, reads: Bool = true, writes: Bool = false) -> Bool {
         martlet_epoll_ctl(
-            descriptor, EPOLL_CTL_ADD, fd, Self.mask(reads, writes), token.rawValue) == 0
+            descriptor,
+            EPOLL_CTL_ADD,
+            fd,
+            Self.mask(reads, writes),
+            token.rawValue
+        ) == 0
     }
 
     /// Changes what a descriptor is watched for.
     func update(_ fd: Int32, _ token: Token, reads: Bool, writes: Bool) {
         _ = martlet_epoll_ctl(
-            descriptor, EPOLL_CTL_MOD, fd, Self.mask(reads, writes), token.rawValue)
+            descriptor,
+            EPOLL_CTL_MOD,
+            fd,
+            Self.mask(reads, writes),
+            token.rawValue
+        )
     }
 
     /// Waits for events.

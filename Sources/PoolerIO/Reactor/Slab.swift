@@ -19,7 +19,7 @@ struct Slab<Record: ~Copyable>: ~Copyable {
         for slot in generations.indices where generations[slot] & 1 == 1 {
             unsafe pointer(UInt32(slot)).deinitialize(count: 1)
         }
-        for unsafe chunk in unsafe chunks { unsafe chunk.deallocate() }
+        for index in unsafe chunks.indices { unsafe chunks[index].deallocate() }
     }
 
     /// The number of slots ever used: every slot in use is below it.

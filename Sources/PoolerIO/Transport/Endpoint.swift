@@ -94,7 +94,9 @@ enum Endpoint: Equatable, Sendable {
 
 /// The socket options that the configuration asks for.
 enum SocketOptions {
-    /// Sets them on a TCP socket. The kernel's refusal of one is not worth losing the connection.
+    /// Sets them on a TCP socket.
+    ///
+    /// The kernel's refusal of one is not worth losing the connection.
     static func apply(_ settings: Settings, to descriptor: Int32) {
         func set(_ level: Int32, _ name: Int32, _ value: Int) {
             _ = martlet_set_option(descriptor, level, name, Int32(truncatingIfNeeded: value))
@@ -103,7 +105,9 @@ enum SocketOptions {
         if settings.tcpKeepalive {
             set(SOL_SOCKET, SO_KEEPALIVE, 1)
             if settings.tcpKeepcnt > 0 { set(Int32(IPPROTO_TCP), TCP_KEEPCNT, settings.tcpKeepcnt) }
-            if settings.tcpKeepidle > 0 { set(Int32(IPPROTO_TCP), TCP_KEEPIDLE, settings.tcpKeepidle) }
+            if settings.tcpKeepidle > 0 {
+                set(Int32(IPPROTO_TCP), TCP_KEEPIDLE, settings.tcpKeepidle)
+            }
             if settings.tcpKeepintvl > 0 {
                 set(Int32(IPPROTO_TCP), TCP_KEEPINTVL, settings.tcpKeepintvl)
             }

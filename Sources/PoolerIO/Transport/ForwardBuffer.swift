@@ -61,7 +61,11 @@ struct ForwardBuffer {
     }
 
     /// Adds a message header.
-    mutating func insertHeader(_ type: FrontendMessageType, bodyByteCount: Int, among bytes: RawSpan) {
+    mutating func insertHeader(
+        _ type: FrontendMessageType,
+        bodyByteCount: Int,
+        among bytes: RawSpan
+    ) {
         settle(bytes)
         scratch.append(type.rawValue)
         appendLength(UInt32(truncatingIfNeeded: bodyByteCount + 4))

@@ -48,7 +48,9 @@ struct HostCache {
         pending.remove(answer.name)
         let lifetime = answer.addresses.isEmpty ? settings.dnsNXDomainTTL : settings.dnsMaxTTL
         entries[answer.name] = Entry(
-            addresses: answer.addresses, expiry: now + max(lifetime, .seconds(1)))
+            addresses: answer.addresses,
+            expiry: now + max(lifetime, .seconds(1))
+        )
     }
 
     /// Which of a database's hosts is to be connected to: the next one each time, or, if the choice is

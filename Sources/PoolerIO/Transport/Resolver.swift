@@ -87,7 +87,10 @@ final class Resolver: Sendable {
             unsafe withUnsafeMutableBytes(of: &storage) {
                 unsafe $0.copyMemory(
                     from: UnsafeRawBufferPointer(
-                        start: info.pointee.ai_addr, count: Int(info.pointee.ai_addrlen)))
+                        start: info.pointee.ai_addr,
+                        count: Int(info.pointee.ai_addrlen)
+                    )
+                )
             }
             let address = SocketAddress(storage)
             if !addresses.contains(address) { addresses.append(address) }

@@ -43,19 +43,31 @@ struct SocketAddress: Equatable, Sendable {
     init(_ storage: sockaddr_storage) {
         switch Int32(storage.ss_family) {
         case AF_INET:
-            let address = unsafe withUnsafeBytes(of: storage) { unsafe $0.load(as: sockaddr_in.self) }
-            self.init(
-                kind: .ipv4, low: UInt64(UInt32(bigEndian: address.sin_addr.s_addr)),
-                port: Int32(UInt16(bigEndian: address.sin_port)))
-        case AF_INET6:
-            let address = unsafe withUnsafeBytes(of: storage) { unsafe $0.load(as: sockaddr_in6.self) }
-            let halves = unsafe withUnsafeBytes(of: address.sin6_addr) {
-                unsafe ($0.loadUnaligned(as: UInt64.self),
-                    $0.loadUnaligned(fromByteOffset: 8, as: UInt64.self))
+            let address = unsafe withUnsafeBytes(of: storage) {
+                unsafe $0.load(as: sockaddr_in.self)
             }
             self.init(
-                kind: .ipv6, high: UInt64(bigEndian: halves.0), low: UInt64(bigEndian: halves.1),
-                scope: address.sin6_scope_id, port: Int32(UInt16(bigEndian: address.sin6_port)))
+                kind: .ipv4,
+                low: UInt64(UInt32(bigEndian: address.sin_addr.s_addr)),
+                port: Int32(UInt16(bigEndian: address.sin_port))
+            )
+        case AF_INET6:
+            let address = unsafe withUnsafeBytes(of: storage) {
+                unsafe $0.load(as: sockaddr_in6.self)
+            }
+            let halves = unsafe withUnsafeBytes(of: address.sin6_addr) {
+                unsafe (
+                    $0.loadUnaligned(as: UInt64.self),
+                    $0.loadUnaligned(fromByteOffset: 8, as: UInt64.self)
+                )
+            }
+            self.init(
+                kind: .ipv6,
+                high: UInt64(bigEndian: halves.0),
+                low: UInt64(bigEndian: halves.1),
+                scope: address.sin6_scope_id,
+                port: Int32(UInt16(bigEndian: address.sin6_port))
+            )
         default:
             self.init(kind: .unix, port: 0)
         }
@@ -67,16 +79,23 @@ struct SocketAddress: Equatable, Sendable {
         var ipv6 = in6_addr()
         if unsafe inet_pton(AF_INET, text, &ipv4) == 1 {
             self.init(
-                kind: .ipv4, low: UInt64(UInt32(bigEndian: ipv4.s_addr)),
-                port: Int32(truncatingIfNeeded: port))
+                kind: .ipv4,
+                low: UInt64(UInt32(bigEndian: ipv4.s_addr)),
+                port: Int32(truncatingIfNeeded: port)
+            )
         } else if unsafe inet_pton(AF_INET6, text, &ipv6) == 1 {
             let halves = unsafe withUnsafeBytes(of: ipv6) {
-                unsafe ($0.loadUnaligned(as: UInt64.self),
-                    $0.loadUnaligned(fromByteOffset: 8, as: UInt64.self))
+                unsafe (
+                    $0.loadUnaligned(as: UInt64.self),
+                    $0.loadUnaligned(fromByteOffset: 8, as: UInt64.self)
+                )
             }
             self.init(
-                kind: .ipv6, high: UInt64(bigEndian: halves.0), low: UInt64(bigEndian: halves.1),
-                port: Int32(truncatingIfNeeded: port))
+                kind: .ipv6,
+                high: UInt64(bigEndian: halves.0),
+                low: UInt64(bigEndian: halves.1),
+                port: Int32(truncatingIfNeeded: port)
+            )
         } else {
             return nil
         }
@@ -87,8 +106,12 @@ struct SocketAddress: Equatable, Sendable {
     /// The same address with another port.
     func with(port: Int) -> SocketAddress {
         SocketAddress(
-            kind: kind, high: high, low: low, scope: UInt32(scope),
-            port: Int32(truncatingIfNeeded: port))
+            kind: kind,
+            high: high,
+            low: low,
+            scope: UInt32(scope),
+            port: Int32(truncatingIfNeeded: port)
+        )
     }
 
     /// The address family for socket(2).
@@ -100,7 +123,9 @@ struct SocketAddress: Equatable, Sendable {
         }
     }
 
-    /// The address as the kernel takes it, with its size. Not for Unix sockets.
+    /// The address as the kernel takes it, with its size.
+    ///
+    /// Not for Unix sockets.
     var storage: (sockaddr_storage, socklen_t) {
         var storage = sockaddr_storage()
         let networkPort = UInt16(truncatingIfNeeded: port).bigEndian
@@ -141,11 +166,21 @@ struct SocketAddress: Equatable, Sendable {
         let status = unsafe withUnsafePointer(to: &storage) { pointer in
             unsafe pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
                 unsafe getnameinfo(
-                    $0, size, &text, socklen_t(text.count), nil, 0, Int32(NI_NUMERICHOST))
+                    $0,
+                    size,
+                    &text,
+                    socklen_t(text.count),
+                    nil,
+                    0,
+                    Int32(NI_NUMERICHOST)
+                )
             }
         }
         guard status == 0 else { return "?" }
-        return String(decoding: text.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
+        return String(
+            decoding: text.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) },
+            as: UTF8.self
+        )
     }
 
     /// Host and port as the log has them: `10.0.0.1:5432`, `[::1]:5432`, `unix(1234)`.

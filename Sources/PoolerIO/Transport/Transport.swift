@@ -65,7 +65,9 @@ struct Transport: ~Copyable {
         guard let unsent else { return }
         let start = unsent.start
         unsent.start += unsafe unsent.bytes.withUnsafeBytes { bytes in
-            unsafe transmit(RawSpan(_unsafeBytes: UnsafeRawBufferPointer(rebasing: bytes[start...])))
+            unsafe transmit(
+                RawSpan(_unsafeBytes: UnsafeRawBufferPointer(rebasing: bytes[start...]))
+            )
         }
         if unsent.start == unsent.bytes.count || isBroken {
             self.unsent = nil

@@ -4,9 +4,11 @@
 internal import PoolerCore
 internal import PostgresWire
 
-/// A client connection. There are many of them, so that every field counts: what only some clients
-/// have is behind one pointer or in a slab of its own, and what a client has only together with a
-/// server is kept with the server.
+/// A client connection.
+///
+/// There are many of them, so that every field counts: what only some clients have is behind one
+/// pointer or in a slab of its own, and what a client has only together with a server is kept with
+/// the server.
 struct Client: ~Copyable {
     /// What the next bytes are.
     enum Phase: UInt8 {

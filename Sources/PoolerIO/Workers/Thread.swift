@@ -14,13 +14,15 @@ enum Thread {
         var thread = pthread_t()
         let argument = unsafe Unmanaged.passRetained(Body(body)).toOpaque()
         let status = unsafe pthread_create(
-            &thread, nil,
+            &thread,
+            nil,
             { argument in
                 guard let argument = unsafe argument else { return nil }
                 unsafe Unmanaged<Body>.fromOpaque(argument).takeRetainedValue().run()
                 return nil
             },
-            argument)
+            argument
+        )
         if status == 0 {
             pthread_detach(thread)
         } else {

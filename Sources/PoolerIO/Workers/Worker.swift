@@ -74,7 +74,8 @@ struct Worker: ~Copyable {
         nextTick = now
         statistics = Statistics(
             period: StatsPeriod(startedAt: now),
-            periodEnd: now + max(directory.configuration.settings.statsPeriod, .seconds(1)))
+            periodEnd: now + max(directory.configuration.settings.statsPeriod, .seconds(1))
+        )
         _ = self.reactor.add(self.signals.descriptor, Token(.signal, slot: 0))
         _ = self.reactor.add(resolver.wakeup, Token(.resolver, slot: 0))
         adoptSettings()

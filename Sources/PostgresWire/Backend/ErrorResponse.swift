@@ -44,7 +44,9 @@ public struct ErrorResponse: Equatable, Sendable {
         self.detail = detail.map { ByteString($0) }
     }
 
-    /// Decodes a body. Missing fields, which a hostile server may leave out, read as empty.
+    /// Decodes a body.
+    ///
+    /// Missing fields, which a hostile server may leave out, read as empty.
     ///
     /// - Throws: `WireError` when a field is not terminated.
     public init(decoding body: RawSpan) throws(WireError) {

@@ -33,7 +33,9 @@ public struct ByteString: Sendable {
         borrowing get { unsafe bytes.span.bytes }
     }
 
-    /// Whether the bytes are those of `other`. Does not allocate.
+    /// Whether the bytes are those of `other`.
+    ///
+    /// Does not allocate.
     public func hasSameBytes(as other: RawSpan) -> Bool {
         span.hasSameBytes(as: other)
     }

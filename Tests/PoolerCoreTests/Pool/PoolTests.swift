@@ -321,17 +321,30 @@ import Testing
         var pool = PoolTests.pool()
         for index in 0..<8 {
             pool.loginFailed(
-                .serverConnectFailed, startedAt: 0, now: .milliseconds(10 + Int64(index)), jitter: 0)
+                .serverConnectFailed,
+                startedAt: 0,
+                now: .milliseconds(10 + Int64(index)),
+                jitter: 0
+            )
         }
         #expect(pool.nextAttemptTime == .milliseconds(110))
         pool.loginFailed(
-            .serverConnectFailed, startedAt: .milliseconds(110), now: .milliseconds(111), jitter: 0)
+            .serverConnectFailed,
+            startedAt: .milliseconds(110),
+            now: .milliseconds(111),
+            jitter: 0
+        )
         #expect(pool.nextAttemptTime == .milliseconds(311))
     }
 
     @Test func theJitterAddsUpToATenth() {
         var pool = PoolTests.pool()
-        pool.loginFailed(.serverConnectFailed, startedAt: .seconds(7), now: .seconds(7), jitter: 0.5)
+        pool.loginFailed(
+            .serverConnectFailed,
+            startedAt: .seconds(7),
+            now: .seconds(7),
+            jitter: 0.5
+        )
         #expect(pool.nextAttemptTime == .seconds(7) + .milliseconds(105))
     }
 
