@@ -81,6 +81,11 @@ public struct ServerMachine {
         isSettled && transactionStatus == .idle && bodyRemaining == 0 && !isUncertain
     }
 
+    /// Whether the next answer is to a query of the pooler's own.
+    public var answersPooler: Bool {
+        expectations.first.map { $0.route == .pooler && $0.request == .query } ?? false
+    }
+
     /// How many answers are still to come.
     public var owedCount: Int { expectations.count }
 
@@ -103,6 +108,11 @@ public struct ServerMachine {
     public mutating func takeAll() -> [Expectation] {
         defer { expectations.removeAll() }
         return Array(expectations)
+    }
+
+    /// The rest of the message in passage concerns no client, because its beginning did not.
+    public mutating func swallowRest() {
+        passingDisposition = .swallow
     }
 
     // MARK: Requests

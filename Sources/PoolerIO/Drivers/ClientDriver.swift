@@ -96,11 +96,13 @@ extension Worker {
     private mutating func forward(_ slot: UInt32, _ bytes: RawSpan) {
         let limit = settings.maxPacketSize
         var offset = 0
+        var hasEndedMessage = false
         while offset < bytes.byteCount {
             switch clients[slot].machine.next(bytes, at: offset, limit: limit) {
             case .body(let end, let disposition):
                 if case .forward = disposition { toServer.take(offset..<end, of: bytes) }
                 offset = end
+                hasEndedMessage = clients[slot].machine.isBetweenMessages
             case .message(let request, let header):
                 if !clients[slot].hasServer {
                     if case .terminate = request {
@@ -148,6 +150,9 @@ extension Worker {
             }
         }
         flushToServer(slot, bytes)
+        let server = clients[slot].server
+        // The answer to COPY data can come before the data has ended.
+        if hasEndedMessage, server != noSlot, servers[server].machine.isClean { becameQuiet(server) }
     }
 
     /// Sends what was collected to the client's server, and the answers that need no server.

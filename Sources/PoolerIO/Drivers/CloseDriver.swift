@@ -20,11 +20,17 @@ extension Worker {
         if clients[slot].hasServer { abandonServer(of: slot) }
         giveBack(slot)
         if case .serverSaidWhy = reason { return drain(slot, until: now + Self.drainTime) }
-        // An error in the middle of another message would be read as a part of it.
-        guard let response = reason.response, !isMidAnswer else { return removeClient(slot) }
-        var writer = ByteWriter()
-        writer.errorResponse(response)
-        clients[slot].transport.send(unsafe writer.bytes.span.bytes, reactor)
+        switch (reason.response, reason) {
+        // The client is to read the server's last words, which have been sent to it.
+        case (nil, .serverSaidWhy): break
+        case (nil, _): return removeClient(slot)
+        case (let response?, _):
+            // An error in the middle of another message would be read as a part of it.
+            if isMidAnswer { break }
+            var writer = ByteWriter()
+            writer.errorResponse(response)
+            clients[slot].transport.send(unsafe writer.bytes.span.bytes, reactor)
+        }
         drain(slot, until: now + Self.drainTime)
     }
 

@@ -144,7 +144,10 @@ extension Worker {
         let isWanted =
             pools[pool].clientCount > 0
             || directory.configuration.database(named: pools[pool].key.database)?.user != nil
-        if isWanted && lifecycle.opensServers && pools[pool].isBelowMinimum(now: now) {
+        // No other pool's server is closed for it: that pool may have a minimum too.
+        if isWanted && lifecycle.opensServers && pools[pool].isBelowMinimum(now: now)
+            && pools.mayOpenServer(pool)
+        {
             openServer(pool)
         }
         forgetIfUnused(pool)

@@ -37,7 +37,8 @@ extension Worker {
 
     // MARK: Answers
 
-    private mutating func followAnswers(_ slot: UInt32, _ bytes: RawSpan) {
+    /// Follows what a server sends after its login.
+    mutating func followAnswers(_ slot: UInt32, _ bytes: RawSpan) {
         let limit = settings.maxPacketSize
         var offset = 0
         var isQuiet = false
@@ -101,8 +102,11 @@ extension Worker {
             {
                 becameQuiet(slot)
             }
-        } else if isQuiet && servers[slot].hasClient {
-            becameQuiet(slot)
+        } else if servers[slot].hasClient {
+            if isQuiet || servers[slot].machine.isClean { becameQuiet(slot) }
+        } else if servers[slot].machine.isMidMessage {
+            // The next client shall not get the rest.
+            servers[slot].machine.swallowRest()
         }
     }
 
@@ -129,9 +133,9 @@ extension Worker {
     }
 
     /// The server owes nothing: in transaction mode it can go, unless a transaction is open.
-    private mutating func becameQuiet(_ slot: UInt32) {
+    mutating func becameQuiet(_ slot: UInt32) {
         let client = servers[slot].client
-        guard clients[client].machine.isBetweenMessages else { return }
+        guard clients[client].machine.isBetweenMessages, !clients[client].isPreparing else { return }
         let mode = pools[servers[slot].pool].settings.poolMode
         if servers[slot].machine.transactionStatus != .idle {
             if mode == .statement { closeClient(client, .transactionInStatementMode) }
@@ -250,7 +254,7 @@ extension Worker {
             return
         }
         for statement in servers[slot].statements.removeAll() { statements.release(statement) }
-        guard servers[slot].hasClient, servers[slot].task == .none else { return }
+        guard servers[slot].hasClient, !servers[slot].machine.answersPooler else { return }
         forgetStatements(of: servers[slot].client)
     }
 
@@ -337,7 +341,10 @@ extension Worker {
             closeServer(slot, reason)
             return serveWaiters(pool)
         }
-        let hasLastWords = servers[slot].machine.endedWithError && !servers[slot].machine.isSettled
+        // In the middle of a message nothing more can be said.
+        let hasLastWords =
+            servers[slot].machine.isMidMessage
+            || servers[slot].machine.endedWithError && !servers[slot].machine.isSettled
         clients[client].server = noSlot
         servers[slot].client = noSlot
         closeServer(slot, reason)

@@ -188,7 +188,14 @@ extension Worker {
             case .send(let answer):
                 servers[slot].transport.send(unsafe answer.span.bytes, reactor)
             case .failed(let reason): return loginFailed(slot, reason)
-            case .ready: return loginSucceeded(slot, login)
+            case .ready:
+                let id = servers[slot].id
+                loginSucceeded(slot, login)
+                // A notice, or a setting that has just changed.
+                if offset < bytes.byteCount, servers.holds(slot, generation: id.generation) {
+                    followAnswers(slot, bytes.extracting(offset..<bytes.byteCount))
+                }
+                return
             }
         }
     }

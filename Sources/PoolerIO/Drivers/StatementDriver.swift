@@ -198,11 +198,15 @@ extension Worker {
             servers[server].machine.expect(Expectation(.parse, .synthetic, statement: entry))
             return end
         }
-        if servers[server].statements.use(statement) == false {
+        // In a failed transaction the server has to refuse even what it has; should the transaction
+        // have ended by then, the name must be free.
+        if servers[server].statements.use(statement) {
+            closeStatement(statement, on: server, among: bytes)
+        } else {
             makeRoom(on: server, among: bytes)
-            servers[server].statements.insert(statement)
-            statements.retain(statement)
         }
+        servers[server].statements.insert(statement)
+        statements.retain(statement)
         pools[servers[server].pool].counters.serverParses &+= 1
         servers[server].machine.expect(Expectation(.parse, .client, statement: entry))
         let serial = statements.serial(of: statement)
@@ -395,11 +399,20 @@ extension Worker {
     private mutating func makeRoom(on server: UInt32, among bytes: RawSpan) {
         let limit = pools[servers[server].pool].settings.maxPreparedStatements
         guard servers[server].statements.count >= limit,
-            let victim = servers[server].statements.leastRecentlyUsed,
-            servers[server].statements.remove(victim)
+            let victim = servers[server].statements.leastRecentlyUsed
         else { return }
-        let serial = statements.serial(of: victim)
-        servers[server].machine.expect(Expectation(.close, .pooler, statement: victim))
+        closeStatement(victim, on: server, among: bytes)
+    }
+
+    /// Closes a statement that the server has.
+    private mutating func closeStatement(
+        _ statement: UInt32,
+        on server: UInt32,
+        among bytes: RawSpan
+    ) {
+        guard servers[server].statements.remove(statement) else { return }
+        let serial = statements.serial(of: statement)
+        servers[server].machine.expect(Expectation(.close, .pooler, statement: statement))
         toServer.insertHeader(
             .close,
             bodyByteCount: 1 + StatementName.byteCount(serial: serial),
