@@ -89,17 +89,11 @@ import Testing
             try client.send(Frontend.query("copy slow_server from stdin"))
             let chunk = Frontend.message("d", [UInt8](repeating: UInt8(ascii: "x"), count: 1 << 20))
             let sent = client.sendWhilePossible(chunk, upTo: 200 << 20, within: .seconds(1))
-            #expect(sent < 100 << 20, "answered: \(answer(to: client, after: sent))")
+            #expect(sent < 100 << 20)
             #expect(pooler.residentBytes - before < Self.allowedGrowth)
             client.close()
             try setup.query("rollback; drop table slow_server")
         }
-    }
-
-    /// What the client was told, if it could send all that it had.
-    private func answer(to client: RawClient, after sent: Int) -> String {
-        guard sent >= 100 << 20 else { return "not yet" }
-        return (try? client.receiveUntilReady().error?.message) ?? "nothing"
     }
 
     /// Memory that a big message needed is given back; many clients with one big message each

@@ -212,7 +212,9 @@ final class RawClient {
         let deadline = Deadline(in: duration)
         var sent = 0
         while sent < limit && !deadline.hasPassed {
-            let count = bytes.withUnsafeBytes {
+            // What the kernel took only in part goes on where it stopped.
+            let rest = bytes[(sent % bytes.count)...]
+            let count = rest.withUnsafeBytes {
                 Glibc.send(descriptor, $0.baseAddress, $0.count, withoutBlocking)
             }
             if count > 0 {
