@@ -152,7 +152,9 @@ extension Worker {
         flushToServer(slot, bytes)
         let server = clients[slot].server
         // The answer to COPY data can come before the data has ended.
-        if hasEndedMessage, server != noSlot, servers[server].machine.isClean { becameQuiet(server) }
+        if hasEndedMessage, server != noSlot, servers[server].machine.isClean {
+            becameQuiet(server)
+        }
     }
 
     /// Sends what was collected to the client's server, and the answers that need no server.

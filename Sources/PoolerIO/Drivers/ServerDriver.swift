@@ -135,7 +135,9 @@ extension Worker {
     /// The server owes nothing: in transaction mode it can go, unless a transaction is open.
     mutating func becameQuiet(_ slot: UInt32) {
         let client = servers[slot].client
-        guard clients[client].machine.isBetweenMessages, !clients[client].isPreparing else { return }
+        guard clients[client].machine.isBetweenMessages, !clients[client].isPreparing else {
+            return
+        }
         let mode = pools[servers[slot].pool].settings.poolMode
         if servers[slot].machine.transactionStatus != .idle {
             if mode == .statement { closeClient(client, .transactionInStatementMode) }
