@@ -21,8 +21,9 @@ public enum ServerEvent: Equatable, Sendable {
     case answered(Expectation)
     /// A message ended behind which an answer of the pooler's is due.
     case answerDue
-    /// An ErrorResponse; what goes unanswered because of it is in `takeDropped()`.
-    case failed(bodyStart: Int, bodyEnd: Int)
+    /// An ErrorResponse; what goes unanswered because of it is in `takeDropped()`. `route` tells
+    /// whose request failed; without one it is `client`.
+    case failed(bodyStart: Int, bodyEnd: Int, route: Expectation.Route)
     /// The server sent something that the protocol does not allow here.
     case protocolViolation
 }
@@ -393,9 +394,10 @@ public struct ServerMachine {
             guard isInspected(type, header) else { return .protocolViolation }
             return .parameterStatus(bodyStart: bodyStart, bodyEnd: bodyEnd)
         case .errorResponse:
+            let route = expectations.first?.route ?? .client
             failed()
             let bodyEnd = min(bodyStart + header.bodyByteCount, bytes.byteCount)
-            return .failed(bodyStart: bodyStart, bodyEnd: bodyEnd)
+            return .failed(bodyStart: bodyStart, bodyEnd: bodyEnd, route: route)
         case .readyForQuery:
             guard header.bodyByteCount == 1 else { return .protocolViolation }
             return becameReady(bytes.byte(at: bodyStart))

@@ -70,7 +70,7 @@ extension Worker {
                 statementAnswered(expectation, on: slot)
             case .answerDue:
                 break
-            case .failed(let bodyStart, let bodyEnd):
+            case .failed(let bodyStart, let bodyEnd, _):
                 undoDropped(slot)
                 // What a free server says unasked is why it ends.
                 isDying = servers[slot].state.isFree

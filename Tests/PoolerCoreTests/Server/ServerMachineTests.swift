@@ -102,7 +102,7 @@ import Testing
         return switch outcome {
         case ".", "c": ServerEvent.none
         case "a": expectation.map { .answered($0) }
-        case "f", "s": .failed(bodyStart: 5, bodyEnd: message.count)
+        case "f", "s": .failed(bodyStart: 5, bodyEnd: message.count, route: route)
         case "p": .parameterStatus(bodyStart: 5, bodyEnd: message.count)
         case "r": .ready(.inTransaction, route: route, isQuiet: true)
         case "x": .protocolViolation
