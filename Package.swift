@@ -106,7 +106,7 @@ let package = Package(
         // A real PostgreSQL and a real pooler process (see Support/Pooler.swift).
         .testTarget(
             name: "IntegrationTests",
-            dependencies: ["CLibpq"],
+            dependencies: ["CLibpq", "TestSupport"],
             swiftSettings: strictTests
         ),
     ]

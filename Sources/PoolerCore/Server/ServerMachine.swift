@@ -43,12 +43,61 @@ public struct ServerStep: Equatable, Sendable {
     public let event: ServerEvent
 }
 
+/// What a failure took away of the unnamed prepared statement.
+public enum UnnamedLoss: Equatable, Sendable {
+    /// It is not known what the server has.
+    case ofServer
+    /// Nor what the client has.
+    case ofClient
+}
+
+/// How many answers about prepared statements are still to come.
+private struct StatementDebt {
+    private(set) var total = 0
+    /// Those whose requests came behind the last Sync.
+    private(set) var inBatch = 0
+
+    var isInDoubt: Bool { total > inBatch }
+
+    mutating func grew() {
+        total += 1
+        inBatch += 1
+    }
+
+    /// The oldest one was paid.
+    mutating func shrank() {
+        total -= 1
+        inBatch = min(inBatch, total)
+    }
+
+    mutating func batchEnded() {
+        inBatch = 0
+    }
+}
+
+extension Expectation {
+    /// A client's Query can be DEALLOCATE ALL.
+    fileprivate var isAboutNamed: Bool {
+        statement != Self.noStatement || request == .query && route == .client
+    }
+
+    /// Only the pooler closes the unnamed statement with an effect that it counts on.
+    fileprivate var isAboutUnnamed: Bool {
+        statement == Self.noStatement
+            && (request == .parse || request == .close && route == .pooler)
+    }
+}
+
 /// The state of a server connection after its login.
 public struct ServerMachine {
     /// Answers that are still to come, the next one first.
     private var expectations = Deque<Expectation>()
     /// Requests that go unanswered because of a failure, in the order they were sent, until taken.
     private var dropped: [Expectation] = []
+    /// Answers about named and about unnamed prepared statements that are still to come.
+    private var namedDebt = StatementDebt()
+    private var unnamedDebt = StatementDebt()
+    private var unnamedLoss: UnnamedLoss?
     /// How much of the message in passage is still to come, and where it goes.
     public private(set) var bodyRemaining = 0
     private var passingDisposition = Disposition.forward
@@ -99,6 +148,21 @@ public struct ServerMachine {
         expectations.contains { $0.statement != Expectation.noStatement }
     }
 
+    /// Whether it is still open which named statements there are: an error could make the server skip
+    /// a request about one that an earlier batch has, or a Query could discard them. Within a batch
+    /// all are skipped together, so that what comes later may count on what came before.
+    public var hasNamedInDoubt: Bool { namedDebt.isInDoubt }
+
+    /// The same for the unnamed statement, unless this batch has made it anew.
+    public var hasUnnamedInDoubt: Bool { unnamedDebt.isInDoubt && unnamedDebt.inBatch == 0 }
+
+    /// What became of the unnamed statement by a failure, unless a later request about it is under way.
+    public mutating func takeUnnamedLoss() -> UnnamedLoss? {
+        guard let loss = unnamedLoss, unnamedDebt.total == 0 else { return nil }
+        unnamedLoss = nil
+        return loss
+    }
+
     /// Binds the server to its client for good, because it got something that cannot be tracked.
     public mutating func becomeUncertain() {
         isUncertain = true
@@ -106,6 +170,8 @@ public struct ServerMachine {
 
     /// Takes every answer that is still to come, because the connection has ended.
     public mutating func takeAll() -> [Expectation] {
+        namedDebt = StatementDebt()
+        unnamedDebt = StatementDebt()
         defer { expectations.removeAll() }
         return Array(expectations)
     }
@@ -143,7 +209,27 @@ public struct ServerMachine {
                 break
             }
         }
+        append(expectation)
+    }
+
+    private mutating func append(_ expectation: Expectation) {
         expectations.append(expectation)
+        if expectation.isAboutNamed { namedDebt.grew() }
+        if expectation.isAboutUnnamed { unnamedDebt.grew() }
+        switch expectation.request {
+        case .sync:
+            namedDebt.batchEnded()
+            unnamedDebt.batchEnded()
+        case .query: namedDebt.batchEnded()
+        case .parse, .bind, .describe, .execute, .close, .copyEnd: break
+        }
+    }
+
+    private mutating func removeHead() -> Expectation {
+        let expectation = expectations.removeFirst()
+        if expectation.isAboutNamed { namedDebt.shrank() }
+        if expectation.isAboutUnnamed { unnamedDebt.shrank() }
+        return expectation
     }
 
     /// The answer that the pooler has to give now, if it is the next in order.
@@ -153,7 +239,7 @@ public struct ServerMachine {
         // Nothing may be put into the middle of a message.
         guard bodyRemaining == 0 else { return nil }
         while isAnswerDue {
-            let expectation = expectations.removeFirst()
+            let expectation = removeHead()
             if expectation.request != .copyEnd { return expectation }
         }
         return nil
@@ -176,6 +262,8 @@ public struct ServerMachine {
     private mutating func drop(_ expectation: Expectation) {
         if expectation.statement != Expectation.noStatement {
             dropped.append(expectation)
+        } else if expectation.isAboutUnnamed, unnamedLoss != .ofClient {
+            unnamedLoss = expectation.route == .client ? .ofClient : .ofServer
         }
     }
 
@@ -324,7 +412,7 @@ public struct ServerMachine {
     ///
     /// Reported only if somebody has to act on it.
     private mutating func answered() -> ServerEvent {
-        let expectation = expectations.removeFirst()
+        let expectation = removeHead()
         return expectation.statement != Expectation.noStatement || isAnswerDue
             ? .answered(expectation) : .none
     }
@@ -366,8 +454,7 @@ public struct ServerMachine {
             skipped += 1
         }
         isSkippingToSync = skipped == expectations.count
-        for expectation in expectations.prefix(skipped) { drop(expectation) }
-        expectations.removeFirst(skipped)
+        for _ in 0..<skipped { drop(removeHead()) }
     }
 
     private mutating func becameReady(_ statusByte: UInt8) -> ServerEvent {
@@ -378,7 +465,7 @@ public struct ServerMachine {
         let route: Expectation.Route
         if let head = expectations.first, head.request == .query || head.request == .sync {
             route = head.route
-            expectations.removeFirst()
+            _ = removeHead()
             removeCopyEnds()
         } else if isUncertain {
             // A Sync that was thought to be part of a COPY was answered after all.
@@ -394,7 +481,7 @@ public struct ServerMachine {
     }
 
     private mutating func removeCopyEnds() {
-        while expectations.first?.request == .copyEnd { expectations.removeFirst() }
+        while expectations.first?.request == .copyEnd { _ = removeHead() }
     }
 
     /// Takes the head off the queue if it is a request of this kind, as it must be.

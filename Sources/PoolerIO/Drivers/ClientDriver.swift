@@ -90,6 +90,22 @@ extension Worker {
         spareBuffers.giveBack(held)
     }
 
+    /// Goes on with a client that was held back, if there is no doubt any more.
+    mutating func resumeHeldBack(_ client: ClientID) {
+        let slot = client.index
+        guard clients.holds(slot, generation: client.generation), clients[slot].isHeldBack else {
+            return
+        }
+        if clients[slot].hasServer {
+            let server = clients[slot].server
+            if servers[server].machine.hasNamedInDoubt || servers[server].machine.hasUnnamedInDoubt {
+                return
+            }
+        }
+        clients[slot].isHeldBack = false
+        resume(slot)
+    }
+
     // MARK: Forwarding
 
     /// Sends a client's messages on, up to one that has to wait.
@@ -176,7 +192,8 @@ extension Worker {
 
     /// Puts one message into the stream to the server.
     ///
-    /// - Returns: where the next message starts, or nil when more of this one must arrive first.
+    /// - Returns: where the next message starts, or nil when more of this one must arrive first, or the
+    ///   client is held back.
     private mutating func send(
         _ request: ClientRequest,
         _ header: MessageHeader,
@@ -191,17 +208,27 @@ extension Worker {
         case .query:
             forgetUnnamedStatement(of: slot)
             servers[server].machine.expect(Expectation(.query, .client))
-        case .sync: servers[server].machine.expect(Expectation(.sync, .client))
+        case .sync:
+            servers[server].machine.expect(Expectation(.sync, .client))
+            // What the server skipped so far shall not count for what follows.
+            undoDropped(server)
         case .execute: servers[server].machine.expect(Expectation(.execute, .client))
         case .extended(let kind):
-            if pools[servers[server].pool].tracksStatements {
-                trackUnnamed(kind, header, at: offset, of: bytes, from: slot)
+            if pools[servers[server].pool].tracksStatements,
+                !trackUnnamed(kind, header, at: offset, of: bytes, from: slot)
+            {
+                clients[slot].isHeldBack = true
+                return nil
             }
             servers[server].machine.expect(Expectation(kind, .client))
         case .copyEnd: servers[server].machine.expect(Expectation(.copyEnd, .client))
         case .copyData, .flush, .terminate: break
         case .named(let kind):
             if pools[servers[server].pool].tracksStatements {
+                if servers[server].machine.hasNamedInDoubt {
+                    clients[slot].isHeldBack = true
+                    return nil
+                }
                 return sendNamed(kind, header, at: offset, of: bytes, from: slot)
             }
             servers[server].machine.expect(Expectation(kind, .client))

@@ -70,11 +70,11 @@ extension Worker {
                 statementAnswered(expectation, on: slot)
             case .answerDue:
                 break
-            case .failed(let bodyStart, let bodyEnd, let route):
+            case .failed(let bodyStart, let bodyEnd, _):
                 undoDropped(slot)
                 // What a free server says unasked is why it ends.
                 isDying = servers[slot].state.isFree
-                if route == .pooler || !servers[slot].hasClient {
+                if servers[slot].machine.answersPooler || !servers[slot].hasClient {
                     // One that cannot be read is an error all the same.
                     let response =
                         try? ErrorResponse(decoding: bytes.extracting(bodyStart..<bodyEnd))
@@ -91,6 +91,8 @@ extension Worker {
             giveDueAnswers(slot, among: bytes)
         }
         flushAnswers(slot, bytes)
+        let client = servers[slot].hasClient ? clients[servers[slot].client].id : nil
+        defer { if let client { resumeHeldBack(client) } }
         if isDying {
             closeServer(slot, .serverConnectionLost)
         } else if isTaskDone && servers[slot].task != .none {
@@ -221,6 +223,7 @@ extension Worker {
 
     /// Takes back what requests did that the server will never execute, the newest first.
     mutating func undoDropped(_ slot: UInt32) {
+        if let loss = servers[slot].machine.takeUnnamedLoss() { unnamedStatementLost(loss, on: slot) }
         for expectation in servers[slot].machine.takeDropped() {
             switch (expectation.request, expectation.route) {
             case (.parse, .pooler):
@@ -231,7 +234,11 @@ extension Worker {
                 if route == .client { forgetStatement(statement, on: slot) }
                 statements.release(statement)
             case (.close, .pooler):
-                servers[slot].statements.insert(expectation.statement)
+                if servers[slot].statements.use(expectation.statement) {
+                    statements.release(expectation.statement)
+                } else {
+                    servers[slot].statements.insert(expectation.statement)
+                }
             case (.close, _):
                 if let names = clientNames(slot) {
                     statementNames[names].list(expectation.statement)

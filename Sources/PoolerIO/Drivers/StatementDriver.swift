@@ -65,28 +65,32 @@ extension Worker {
     ///
     /// Source: PostgreSQL documentation, section 55.2.3 "Extended Query": it lasts until the next
     /// Parse of the unnamed statement or the next simple Query.
+    ///
+    /// - Returns: false when it is in doubt which statement the server has.
     mutating func trackUnnamed(
         _ kind: Expectation.Request,
         _ header: MessageHeader,
         at offset: Int,
         of bytes: RawSpan,
         from slot: UInt32
-    ) {
+    ) -> Bool {
         let server = clients[slot].server
         switch kind {
         case .parse:
             servers[server].unnamedOwner = clients[slot].number
             rememberUnnamed(header, at: offset, of: bytes, from: slot)
-        case .bind:
-            ensureUnnamed(on: server, for: slot, among: bytes)
+            return true
         case .describe:
             let position = offset + MessageHeader.byteCount
             guard position < bytes.byteCount, bytes.byte(at: position) == UInt8(ascii: "S") else {
-                return
+                return true
             }
-            ensureUnnamed(on: server, for: slot, among: bytes)
-        case .query, .sync, .execute, .close, .copyEnd: return
+        case .bind: break
+        case .query, .sync, .execute, .close, .copyEnd: return true
         }
+        if servers[server].machine.hasUnnamedInDoubt { return false }
+        ensureUnnamed(on: server, for: slot, among: bytes)
+        return true
     }
 
     private mutating func rememberUnnamed(
@@ -121,7 +125,7 @@ extension Worker {
             toServer.insertHeader(.parse, bodyByteCount: 1 + body.count, among: bytes)
             toServer.insert(CollectionOfOne(0), among: bytes)
             toServer.insert(body.bytes, among: bytes)
-        } else if servers[server].unnamedOwner != 0 {
+        } else {
             servers[server].machine.expect(Expectation(.close, .pooler))
             toServer.insertHeader(.close, bodyByteCount: 2, among: bytes)
             toServer.insert([UInt8(ascii: "S"), 0], among: bytes)
@@ -133,6 +137,15 @@ extension Worker {
     mutating func forgetUnnamedStatement(of slot: UInt32) {
         servers[clients[slot].server].unnamedOwner = 0
         releaseUnnamedStatement(of: slot)
+    }
+
+    /// After a failure, takes what the server has for nobody's, and what the client meant to have for
+    /// nothing.
+    mutating func unnamedStatementLost(_ loss: UnnamedLoss, on server: UInt32) {
+        servers[server].unnamedOwner = 0
+        if loss == .ofClient, servers[server].hasClient {
+            releaseUnnamedStatement(of: servers[server].client)
+        }
     }
 
     /// Forgets the unnamed statement of a client.

@@ -68,6 +68,8 @@ struct Client: ~Copyable {
     var isWaiting = false
     /// Whether the client has a server that is still being prepared for it.
     var isPreparing = false
+    /// Whether the client is held back until it is clear which prepared statements there are.
+    var isHeldBack = false
     var wasNotified = false
     /// Whether everything since the last Sync was answered without a server.
     var hasOwnAnswers = false
@@ -105,7 +107,7 @@ struct Client: ~Copyable {
     var hasServer: Bool { server != noSlot }
 
     /// Whether bytes from the client have to wait.
-    var isBlocked: Bool { isWaiting || isPreparing || phase == .awaitingWelcome }
+    var isBlocked: Bool { isWaiting || isPreparing || isHeldBack || phase == .awaitingWelcome }
 }
 
 /// Stands for no slot.
@@ -158,7 +160,7 @@ struct Server: ~Copyable {
 
     var settings = SettingsID.empty
     var statements = ServerStatements()
-    /// The number of the client whose unnamed statement the server has; 0 if it has none.
+    /// The number of the client whose unnamed statement the server has; 0 if it is nobody's.
     var unnamedOwner: UInt64 = 0
     /// The client that has the server, or `noSlot`.
     var client = noSlot
