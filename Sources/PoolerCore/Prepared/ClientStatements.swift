@@ -41,7 +41,8 @@ public struct ClientStatements {
 
     /// The statement slot of an entry.
     public func slot(of entry: UInt32) -> UInt32 {
-        entries[Int(entry)]?.slot ?? Expectation.noStatement
+        isEntry(entry)
+            ? entries[Int(entry)]?.slot ?? Expectation.noStatement : Expectation.noStatement
     }
 
     /// Makes `name`, which must be free, stand for a statement.
@@ -68,7 +69,7 @@ public struct ClientStatements {
 
     /// Frees the entry's name but keeps the entry, so that `list` can bring the name back.
     public mutating func unlist(_ entry: UInt32) {
-        guard let value = entries[Int(entry)], value.isListed else { return }
+        guard isEntry(entry), let value = entries[Int(entry)], value.isListed else { return }
         var position = Int(value.hash) & (buckets.count - 1)
         while buckets[position] != entry {
             position = (position + 1) & (buckets.count - 1)
@@ -80,7 +81,7 @@ public struct ClientStatements {
 
     /// Makes the entry's name known, for the first time or again.
     public mutating func list(_ entry: UInt32) {
-        guard let value = entries[Int(entry)], !value.isListed else { return }
+        guard isEntry(entry), let value = entries[Int(entry)], !value.isListed else { return }
         if (usedBucketCount + 1) * 4 > buckets.count * 3 { rebuild() }
         place(entry, hash: value.hash)
         entries[Int(entry)]?.isListed = true
@@ -91,6 +92,7 @@ public struct ClientStatements {
     ///
     /// - Returns: the statement slot that it used.
     public mutating func remove(_ entry: UInt32) -> UInt32 {
+        guard isEntry(entry), entries[Int(entry)] != nil else { return Expectation.noStatement }
         unlist(entry)
         let slot = slot(of: entry)
         entries[Int(entry)] = nil
@@ -109,6 +111,10 @@ public struct ClientStatements {
         self = ClientStatements()
         return slots
     }
+
+    /// Whether there is such an entry: a mistake elsewhere must not become a crash that a client can
+    /// bring about.
+    private func isEntry(_ entry: UInt32) -> Bool { Int(entry) < entries.count }
 
     private func matches(_ index: UInt32, _ name: RawSpan, _ hash: UInt32) -> Bool {
         guard let entry = entries[Int(index)], entry.hash == hash else { return false }

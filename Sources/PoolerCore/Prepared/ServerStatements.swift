@@ -33,6 +33,7 @@ public struct ServerStatements {
 
     /// Notes that the server gets the statement, which it must not have.
     public mutating func insert(_ slot: UInt32) {
+        guard slot != Self.none, node(of: slot) == nil else { return }
         while nodeOfSlot.count <= Int(slot) { nodeOfSlot.append(Self.none) }
         let node: UInt32
         if let free = freeNodes.popLast() {

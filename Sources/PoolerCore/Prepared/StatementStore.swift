@@ -43,12 +43,13 @@ public struct StatementStore {
 
     /// Counts one more use of a statement that is in use.
     public mutating func retain(_ slot: UInt32) {
+        guard isSlot(slot) else { return }
         entries[Int(slot)]?.useCount += 1
     }
 
     /// Counts one use less, and forgets the statement after the last.
     public mutating func release(_ slot: UInt32) {
-        guard var entry = entries[Int(slot)] else { return }
+        guard isSlot(slot), var entry = entries[Int(slot)] else { return }
         entry.useCount -= 1
         if entry.useCount > 0 {
             entries[Int(slot)] = entry
@@ -63,7 +64,7 @@ public struct StatementStore {
     ///
     /// Does not allocate.
     public func isBody(of slot: UInt32, _ span: RawSpan) -> Bool {
-        entries[Int(slot)].map { $0.body.hasSameBytes(as: span) } ?? false
+        isSlot(slot) && entries[Int(slot)].map { $0.body.hasSameBytes(as: span) } ?? false
     }
 
     /// The serial number of the statement with this Parse body, if it is in use.
@@ -73,11 +74,15 @@ public struct StatementStore {
 
     /// All that follows the name in the statement's Parse.
     public func body(of slot: UInt32) -> ByteString {
-        entries[Int(slot)]?.body ?? ""
+        isSlot(slot) ? entries[Int(slot)]?.body ?? "" : ""
     }
 
     /// The number in the statement's name on servers, never given to another statement.
     public func serial(of slot: UInt32) -> UInt64 {
-        entries[Int(slot)]?.serial ?? 0
+        isSlot(slot) ? entries[Int(slot)]?.serial ?? 0 : 0
     }
+
+    /// Whether there is such a slot: a mistake elsewhere must not become a crash that a client can
+    /// bring about.
+    private func isSlot(_ slot: UInt32) -> Bool { Int(slot) < entries.count }
 }

@@ -98,7 +98,8 @@ extension Worker {
         }
         if clients[slot].hasServer {
             let server = clients[slot].server
-            if servers[server].machine.hasNamedInDoubt || servers[server].machine.hasUnnamedInDoubt {
+            if servers[server].machine.hasNamedInDoubt || servers[server].machine.hasUnnamedInDoubt
+            {
                 return
             }
         }

@@ -223,7 +223,9 @@ extension Worker {
 
     /// Takes back what requests did that the server will never execute, the newest first.
     mutating func undoDropped(_ slot: UInt32) {
-        if let loss = servers[slot].machine.takeUnnamedLoss() { unnamedStatementLost(loss, on: slot) }
+        if let loss = servers[slot].machine.takeUnnamedLoss() {
+            unnamedStatementLost(loss, on: slot)
+        }
         for expectation in servers[slot].machine.takeDropped() {
             switch (expectation.request, expectation.route) {
             case (.parse, .pooler):
@@ -369,7 +371,9 @@ extension Worker {
         logServerClosed(slot, reason)
         if servers[slot].machine.isClean { sendTerminate(slot) }
         for expectation in servers[slot].machine.takeAll()
-        where expectation.request == .close && expectation.route == .pooler {
+        where expectation.request == .close && expectation.route == .pooler
+            && expectation.statement != Expectation.noStatement
+        {
             statements.release(expectation.statement)
         }
         for statement in servers[slot].statements.removeAll() { statements.release(statement) }

@@ -51,6 +51,24 @@ import Testing
         }
     }
 
+    /// A client that has no unnamed statement does not find a stranger's; if it leaves before the
+    /// pooler's own request for that is answered, nobody else suffers.
+    @Test func aStrangersUnnamedStatementIsNotThere() throws {
+        try withPooler(["default_pool_size": "1"]) { pooler in
+            let owner = try pooler.connect()
+            try #expect(owner.prepare("", "select 'mine'").error == nil)
+            let stranger = try pooler.rawLogin()
+            try stranger.send(Frontend.bind("", []) + Frontend.sync)
+            try #expect(stranger.receiveUntilReady().error?.sqlstate == "26000")
+            try #expect(owner.executePrepared("", []).rows == [["mine"]])
+            try stranger.send(Frontend.bind("", []))
+            pause(.milliseconds(50))
+            stranger.close()
+            try #expect(owner.value("select 2") == "2")
+            #expect(pooler.hasExited == false)
+        }
+    }
+
     @Test func aPipelineOfManySyncs() throws {
         try withPooler(["default_pool_size": "2"]) { pooler in
             let client = try pooler.connect()
