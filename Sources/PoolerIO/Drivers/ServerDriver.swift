@@ -369,7 +369,9 @@ extension Worker {
         logServerClosed(slot, reason)
         if servers[slot].machine.isClean { sendTerminate(slot) }
         for expectation in servers[slot].machine.takeAll()
-        where expectation.request == .close && expectation.route == .pooler {
+        where expectation.request == .close && expectation.route == .pooler
+            && expectation.statement != Expectation.noStatement
+        {
             statements.release(expectation.statement)
         }
         for statement in servers[slot].statements.removeAll() { statements.release(statement) }
