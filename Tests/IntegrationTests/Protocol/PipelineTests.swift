@@ -123,6 +123,21 @@ import Testing
         }
     }
 
+    /// A client leaves while the unnamed statement, which it does not have, is being closed for it.
+    @Test func leavingBehindABindOfNothing() throws {
+        try withPooler(["default_pool_size": "1"]) { pooler in
+            for _ in 0..<20 {
+                let client = try pooler.rawLogin()
+                try client.send(Frontend.query("select pg_sleep(0.02)") + Self.run(""))
+                pause(.milliseconds(5))
+                client.close()
+            }
+            let client = try pooler.rawLogin()
+            try client.send(Frontend.query("select 1"))
+            try #expect(client.receiveUntilReady().rows == [["1"]])
+        }
+    }
+
     /// Every way to cut a pipeline with errors and evictions in two gives the same answers.
     @Test func everyCutGivesTheSameAnswers() throws {
         let settings = ["default_pool_size": "1", "max_prepared_statements": "2"]
