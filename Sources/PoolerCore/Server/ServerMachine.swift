@@ -148,9 +148,10 @@ public struct ServerMachine {
         expectations.contains { $0.statement != Expectation.noStatement }
     }
 
-    /// Whether it is still open which named statements there are: an error could make the server skip
-    /// a request about one that an earlier batch has, or a Query could discard them. Within a batch
-    /// all are skipped together, so that what comes later may count on what came before.
+    /// Whether it is still open which named statements there are.
+    ///
+    /// An error could make the server skip a request about one that an earlier batch has, or a Query
+    /// could discard them.
     public var hasNamedInDoubt: Bool { namedDebt.isInDoubt }
 
     /// The same for the unnamed statement, unless this batch has made it anew.
