@@ -151,7 +151,8 @@ public struct ServerMachine {
     /// Whether it is still open which named statements there are.
     ///
     /// An error could make the server skip a request about one that an earlier batch has, or a Query
-    /// could discard them.
+    /// could discard them. Within a batch all are skipped together, so that what comes later may count
+    /// on what came before.
     public var hasNamedInDoubt: Bool { namedDebt.isInDoubt }
 
     /// The same for the unnamed statement, unless this batch has made it anew.
