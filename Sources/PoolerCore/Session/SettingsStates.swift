@@ -32,6 +32,8 @@ public struct SettingsStates {
     private struct Name {
         var spelling: ByteString
         var isReported: Bool
+        /// The number of states that have it.
+        var useCount = 0
     }
 
     private struct Entry {
@@ -42,11 +44,15 @@ public struct SettingsStates {
 
     private var names: [Name] = []
     private var nameIndices: [ByteString: Int] = [:]
+    private var freeNames: [Int] = []
     private var entries: [Entry?] = [Entry(settings: [], useCount: 1)]
     private var freeIndices: [UInt32] = []
     private var indices: [[Setting]: UInt32] = [[]: 0]
 
     public init() {}
+
+    /// The most settings that a state has: a server that reports more is not PostgreSQL.
+    private static let settingLimit = 256
 
     /// Settings that a session cannot change, or that say who it is: never replayed.
     private static let fixedNames: Set<ByteString> = [
@@ -77,7 +83,19 @@ public struct SettingsStates {
             indices[entry.settings] = nil
             entries[Int(id.index)] = nil
             freeIndices.append(id.index)
+            for setting in entry.settings {
+                names[setting.name].useCount -= 1
+                forgetIfUnused(setting.name)
+            }
         }
+    }
+
+    /// Clients can make up names, so that none is kept for longer than it is needed.
+    private mutating func forgetIfUnused(_ name: Int) {
+        guard names[name].useCount == 0 else { return }
+        nameIndices[names[name].spelling.lowercasedASCII] = nil
+        names[name].spelling = ""
+        freeNames.append(name)
     }
 
     /// The state that differs from `id` in one value, with one more use; `id` keeps its own.
@@ -94,6 +112,10 @@ public struct SettingsStates {
         let place = settings.firstIndex { $0.name >= index } ?? settings.endIndex
         if place < settings.endIndex, settings[place].name == index {
             settings[place].value = value
+        } else if settings.count >= Self.settingLimit {
+            forgetIfUnused(index)
+            retain(id)
+            return id
         } else {
             settings.insert(Setting(name: index, value: value), at: place)
         }
@@ -144,7 +166,7 @@ public struct SettingsStates {
         for change in changes {
             switch change {
             case .reset(let name):
-                let index = nameIndex(of: name, isReported: false)
+                guard let index = nameIndices[name.lowercasedASCII] else { continue }
                 settings.removeAll { $0.name == index }
             case .set(let name, let value):
                 let index = nameIndex(of: name, isReported: false)
@@ -179,6 +201,7 @@ public struct SettingsStates {
             entries.append(entry)
         }
         indices[settings] = index
+        for setting in settings { names[setting.name].useCount += 1 }
         return SettingsID(index: index)
     }
 
@@ -187,13 +210,22 @@ public struct SettingsStates {
         let key = name.lowercasedASCII
         if let index = nameIndices[key] {
             if isReported, !names[index].isReported {
-                names[index] = Name(spelling: name, isReported: true)
+                names[index].spelling = name
+                names[index].isReported = true
             }
             return index
         }
-        names.append(Name(spelling: name, isReported: isReported))
-        nameIndices[key] = names.count - 1
-        return names.count - 1
+        let entry = Name(spelling: name, isReported: isReported)
+        let index: Int
+        if let free = freeNames.popLast() {
+            index = free
+            names[free] = entry
+        } else {
+            index = names.count
+            names.append(entry)
+        }
+        nameIndices[key] = index
+        return index
     }
 }
 

@@ -30,6 +30,35 @@ import Testing
         #expect(Self.state([("a", "2")], in: &states) == one)
     }
 
+    /// A name that no state has any more makes room for another, and means nothing meanwhile.
+    @Test func unusedNamesAreForgotten() {
+        var states = SettingsStates()
+        let kept = Self.state([("kept", "1")], in: &states)
+        for number in 0..<10 {
+            let name = ByteString("made.up\(number)")
+            let state = states.setting(name, to: "2", in: kept, isReported: false)
+            #expect(states.value(of: name, in: state) == "2")
+            #expect(states.changes(from: state, to: kept) == [.reset(name: name)])
+            let applied = states.applying([.reset(name: name)], to: state)
+            #expect(applied == kept)
+            states.release(applied)
+            states.release(state)
+            #expect(states.value(of: name, in: kept) == nil)
+        }
+        #expect(states.value(of: "kept", in: kept) == "1")
+        #expect(states.count == 2)
+    }
+
+    @Test func aStateHasOnlySoManySettings() {
+        var states = SettingsStates()
+        let many = (0..<1_000).map { (ByteString("name\($0)"), ByteString("1")) }
+        let state = Self.state(many, in: &states, isReported: true)
+        let count = states.reportedValues(of: state).count
+        #expect((200..<1_000).contains(count))
+        let changed = states.setting("name0", to: "2", in: state, isReported: true)
+        #expect(states.value(of: "name0", in: changed) == "2")
+    }
+
     @Test func namesAreComparedWithoutCase() {
         var states = SettingsStates()
         let one = Self.state([("TimeZone", "UTC")], in: &states)
