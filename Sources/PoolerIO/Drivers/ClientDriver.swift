@@ -15,6 +15,9 @@ extension Worker {
     mutating func clientReceived(_ slot: UInt32, _ bytes: RawSpan) {
         switch clients[slot].phase {
         case .ready:
+            if let pool = clients[slot].pool {
+                pools[pool].counters.bytesReceived &+= UInt64(bytes.byteCount)
+            }
             if clients[slot].held.isEmpty && !clients[slot].isBlocked {
                 forward(slot, bytes)
             } else {
@@ -180,9 +183,6 @@ extension Worker {
         guard server != noSlot else {
             toServer.discard()
             return flushToClient(slot, bytes)
-        }
-        if let pool = clients[slot].pool {
-            pools[pool].counters.bytesReceived &+= UInt64(bytes.byteCount)
         }
         toServer.flush(bytes, to: &servers[server].transport, reactor)
         undoDropped(server)
