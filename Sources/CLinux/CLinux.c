@@ -1,6 +1,7 @@
 // What of CLinux.h needs _GNU_SOURCE; the rest is inline in the header.
 #define _GNU_SOURCE
 #include "CLinux.h"
+#include <sched.h>
 
 int martlet_accept(int listener, struct sockaddr_storage *peer, socklen_t *size) {
     *size = sizeof *peer;
@@ -14,4 +15,9 @@ int64_t martlet_peer_user(int fd, int32_t *process) {
     if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &credentials, &size) < 0) return -1;
     *process = credentials.pid;
     return credentials.uid;
+}
+
+int martlet_core_count(void) {
+    cpu_set_t cores;
+    return sched_getaffinity(0, sizeof cores, &cores) < 0 ? 1 : CPU_COUNT(&cores);
 }

@@ -28,6 +28,23 @@ public struct ServerID: Hashable, BitwiseCopyable, Sendable {
     }
 }
 
+/// Names a worker: one event loop on its own thread.
+public struct WorkerID: Hashable, BitwiseCopyable, Sendable {
+    /// Counted from 0.
+    public let index: UInt16
+
+    @inlinable
+    public init(index: UInt16) {
+        self.index = index
+    }
+
+    /// The most workers that there can be.
+    public static let limit = 256
+
+    /// The worker that also keeps house: signals, console, statistics.
+    public static let chief = WorkerID(index: 0)
+}
+
 /// Names a pool: its place in `Pools`.
 public struct PoolID: Hashable, BitwiseCopyable, Sendable {
     public let index: Int

@@ -12,6 +12,10 @@ import Testing
     private static let bannedWords = [
         "print(", "Date()", "fatalError(", "try!", "@unchecked", "nonisolated(unsafe)",
     ]
+    /// Where the compiler cannot prove that threads may share something, and why they may is said.
+    private static let uncheckedSources = [
+        "Workers/ServerTable.swift", "Workers/SharedPool.swift", "Workers/SharedState.swift",
+    ]
     private static let lineLimit = 700
 
     @Test(arguments: pureTargets)
@@ -29,7 +33,11 @@ import Testing
         for source in try Source.all(under: "Sources/\(target)") {
             for (index, line) in source.lines.enumerated() {
                 let code = Source.withoutComment(line)
-                let found = Self.bannedWords.filter { Source.uses($0, code) }
+                let found = Self.bannedWords.filter { word in
+                    Source.uses(word, code)
+                        && !(word == "@unchecked"
+                            && Self.uncheckedSources.contains { source.path.hasSuffix($0) })
+                }
                 #expect(found.isEmpty, "\(source.path):\(index + 1) uses \(found)")
             }
         }

@@ -81,6 +81,9 @@ static inline int64_t martlet_unix_microseconds(void) {
 
 static inline int martlet_errno(void) { return errno; }
 
+// The number of cores that this process may use.
+int martlet_core_count(void);
+
 // Returns the peer's user id on a Unix socket and stores its process id, or -1.
 int64_t martlet_peer_user(int fd, int32_t *process);
 

@@ -1,8 +1,7 @@
-// The meeting place of the clients and servers of one database and user: who gets which server, who
-// waits, when another server is to be opened. It knows connections by their ids only, and moves
-// them between its counts and queues; what a connection is doing is the driver's to ask for.
+// The meeting place of the clients and servers of one database and user: who waits, when another
+// server is to be opened. It knows connections by their ids only, and is one for all workers; which
+// servers are free is known where they are (IdleServers, and the owner word of each server).
 
-internal import DequeModule
 public import PostgresWire
 
 /// What identifies a pool.
@@ -34,33 +33,12 @@ public enum ServerState: UInt8, CaseIterable, Sendable {
     case beingCanceled
 }
 
-/// A server in the queue of free servers.
-private struct IdleServer {
-    let id: ServerID
-    let settings: SettingsID
-}
-
-/// What a pool answers a client that wants a server.
+/// What a pool answers a client for which there is no free server.
 public enum Assignment: Equatable, Sendable {
-    case assign(ServerID)
     /// The client was put into the queue under this ticket.
     case wait(ticket: UInt32)
     /// No server can be had at present.
     case fail(CloseReason)
-}
-
-/// A place in the queue of clients that wait for a server.
-public struct Waiter: Equatable, Sendable {
-    public let client: ClientID
-    /// Tells apart the times that a client waited.
-    public let ticket: UInt32
-    public let since: Microseconds
-
-    public init(client: ClientID, ticket: UInt32, since: Microseconds) {
-        self.client = client
-        self.ticket = ticket
-        self.since = since
-    }
 }
 
 /// The clients and servers of one database and user.
@@ -79,23 +57,23 @@ public struct Pool: ~Copyable {
     /// What a client is told at login besides its own settings: the fixed parameters.
     public var fixedParameters: [ParameterStatus] = []
 
-    /// What the pool has done so far.
-    public var counters = PoolCounters()
     /// What its servers are logged in with, and the keys derived from it for the server's salt.
     public var credentials = Credentials.none
     public var derivedKeys: SCRAMKeys?
     /// States that the server has confirmed for the settings that clients asked for at login.
-    public var confirmedLogins: [[StartupParameter]: SettingsID] = [:]
+    public private(set) var confirmedLogins: [[StartupParameter]: SettingsID] = [:]
 
     /// Serial numbers of prepared statements that a server of the pool has accepted.
     public private(set) var acceptedStatements: Set<UInt64> = []
 
-    private var serverCounts = [Int](repeating: 0, count: ServerState.allCases.count)
-    private var idleServers = Deque<IdleServer>()
-    private var waiters = Deque<Waiter>()
-    private var nextTicket: UInt32 = 0
-    /// The number of clients in the queue.
-    public private(set) var waitingCount = 0
+    /// The clients that wait for a server.
+    public private(set) var waiters = WaitQueue()
+    /// All servers, in the order in which they were opened.
+    public private(set) var servers: [ServerID] = []
+    /// The number of servers that are to be replaced as soon as they are free.
+    public var outdatedCount = 0
+    private var loginCount = 0
+    private var testedCount = 0
 
     /// Notes that a server has accepted a prepared statement.
     ///
@@ -107,11 +85,6 @@ public struct Pool: ~Copyable {
 
     private static let acceptedStatementLimit = 10_000
 
-    /// Whether prepared statements are tracked: not where a client keeps its server anyway.
-    public var tracksStatements: Bool {
-        settings.maxPreparedStatements > 0 && settings.poolMode != .session
-    }
-
     /// Why the last connection attempt failed, until one succeeds.
     public private(set) var failure: CloseReason?
     private var failureCount = 0
@@ -119,7 +92,7 @@ public struct Pool: ~Copyable {
     private var lastFailureTime: Microseconds = 0
 
     /// How many different sets of startup parameters are remembered as confirmed.
-    public static let confirmedLoginLimit = 1_000
+    private static let confirmedLoginLimit = 1_000
     /// Connection attempts that may run at once: enough to fill a pool fast, never a storm.
     private static let attemptLimit = 8
     private static let firstRetryDelay: Microseconds = 100_000
@@ -131,134 +104,118 @@ public struct Pool: ~Copyable {
 
     // MARK: Servers
 
-    /// The number of servers in a state.
-    public func serverCount(_ state: ServerState) -> Int {
-        serverCounts[Int(state.rawValue)]
-    }
-
     /// The number of all servers.
-    public var serverCount: Int { serverCounts.reduce(0, +) }
+    public var serverCount: Int { servers.count }
 
-    /// Counts a new server, which starts in the login state.
-    public mutating func serverOpened() {
-        serverCounts[Int(ServerState.login.rawValue)] += 1
+    /// Adds a new server, which starts in the login state.
+    public mutating func serverOpened(_ server: ServerID) {
+        servers.append(server)
+        loginCount += 1
     }
 
-    /// Moves a server from one state to another; the idle queue follows.
-    ///
-    /// - Parameter settings: the state of its session, by which a client that fits is found.
-    public mutating func move(
-        _ server: ServerID,
-        from old: ServerState,
-        to new: ServerState,
-        settings: SettingsID = .empty
-    ) {
-        serverCounts[Int(old.rawValue)] -= 1
-        serverCounts[Int(new.rawValue)] += 1
-        if old.isFree && !new.isFree { forgetIdle(server) }
-        if new == .idle && !old.isFree {
-            idleServers.append(IdleServer(id: server, settings: settings))
-        }
+    /// Counts a server that goes from one state to another; only for states that are counted.
+    public mutating func serverMoved(from old: ServerState, to new: ServerState) {
+        count(-1, in: old)
+        count(1, in: new)
     }
 
-    /// Stops counting a server that is closed.
+    /// Forgets a server that is closed.
     public mutating func serverClosed(_ server: ServerID, in state: ServerState) {
-        serverCounts[Int(state.rawValue)] -= 1
-        if state.isFree { forgetIdle(server) }
+        count(-1, in: state)
+        if let index = servers.firstIndex(of: server) { servers.remove(at: index) }
     }
 
-    private mutating func forgetIdle(_ server: ServerID) {
-        if idleServers.last?.id == server {
-            idleServers.removeLast()
-        } else if let index = idleServers.firstIndex(where: { $0.id == server }) {
-            idleServers.remove(at: index)
+    /// Takes all clients off the queue, because there is no server to hope for.
+    public mutating func takeAllWaiters() -> [Waiter] {
+        var all: [Waiter] = []
+        while let waiter = waiters.next() { all.append(waiter) }
+        return all
+    }
+
+    private mutating func count(_ change: Int, in state: ServerState) {
+        switch state {
+        case .login: loginCount += change
+        case .tested: testedCount += change
+        case .idle, .used, .active, .beingCanceled: break
         }
     }
 
-    /// The server that has been idle for longest.
-    public var longestIdleServer: ServerID? { idleServers.first?.id }
+    /// Notes what a new server's session starts with, with one use that the caller has counted.
+    ///
+    /// - Returns: the states that the pool no longer uses, once for each use.
+    public mutating func adoptDefaults(_ state: SettingsID) -> [SettingsID] {
+        guard defaults != state else { return [state] }
+        var outdated = Array(confirmedLogins.values)
+        if let defaults { outdated.append(defaults) }
+        defaults = state
+        confirmedLogins = [:]
+        return outdated
+    }
 
-    /// The servers that are free, the one idle for longest first.
-    public var freeServers: [ServerID] { idleServers.map(\.id) }
+    /// Remembers the state that a server has confirmed for what a client asked for at login, with one
+    /// use that the caller has counted.
+    ///
+    /// - Returns: false when it is not needed.
+    public mutating func remember(_ state: SettingsID, for login: [StartupParameter]) -> Bool {
+        guard confirmedLogins.count < Self.confirmedLoginLimit, confirmedLogins[login] == nil else {
+            return false
+        }
+        confirmedLogins[login] = state
+        return true
+    }
 
     // MARK: Clients that want a server
 
-    /// Gives the client a free server or a place in the queue.
-    ///
-    /// The server stays counted as idle until the driver moves it.
-    ///
-    /// - Parameter settings: the state of the client's session; a server in the same state needs no
-    ///   replay, and is preferred among those used last.
+    /// Gives a client for which there is no free server a place in the queue.
     public mutating func request(
         _ client: ClientID,
-        preferring settings: SettingsID = .empty,
+        of worker: WorkerID,
         now: Microseconds
     ) -> Assignment {
-        if !isPaused && waitingCount == 0, let server = availableServer(preferring: settings) {
-            return .assign(server)
-        }
         if let failure, !failure.isTemporary, serverCount == 0, now < retryTime {
             return .fail(Self.repeated(failure))
         }
-        nextTicket &+= 1
-        waiters.append(Waiter(client: client, ticket: nextTicket, since: now))
-        waitingCount += 1
-        return .wait(ticket: nextTicket)
+        return .wait(ticket: waiters.join(client, of: worker, since: now))
     }
 
-    /// The free server that is to be used next.
-    public var availableServer: ServerID? {
-        settings.serverRoundRobin ? idleServers.first?.id : idleServers.last?.id
-    }
+    /// Takes the client that is to get the next free server, unless there is none or the pool is
+    /// paused.
+    public mutating func takeWaiter() -> Waiter? { isPaused ? nil : waiters.next() }
 
-    private func availableServer(preferring wanted: SettingsID) -> ServerID? {
-        guard let next = settings.serverRoundRobin ? idleServers.first : idleServers.last else {
-            return nil
-        }
-        if next.settings == wanted || settings.serverRoundRobin { return next.id }
-        let recent = idleServers.suffix(Self.preferenceDepth)
-        return recent.last { $0.settings == wanted }?.id ?? next.id
-    }
-
-    /// Among how many of the servers used last one with the client's settings is looked for.
-    private static let preferenceDepth = 16
-
-    /// Whether a server that has become free can go to a client that waits.
-    public var hasWork: Bool { waitingCount > 0 && !isPaused }
-
-    /// Takes the next place off the queue.
+    /// Notes that a client gives up.
     ///
-    /// The caller knows whether the client still waits there: if so it calls `waitEnded`, if not it
-    /// asks again.
-    public mutating func takeWaiter() -> Waiter? { waiters.popFirst() }
-
-    /// The first place in the queue; the client may have left it.
-    public var firstWaiter: Waiter? { waiters.first }
-
-    /// All places in the queue, the longest waiting first; clients may have left theirs.
-    public var allWaiters: [Waiter] { Array(waiters) }
-
-    /// Puts a client back to where it was taken from, because its server turned out to be dead.
-    public mutating func putBack(_ waiter: Waiter) {
-        waiters.prepend(waiter)
-        waitingCount += 1
+    /// - Returns: false when it has been given a server that is on its way.
+    public mutating func leave(_ client: ClientID, of worker: WorkerID, ticket: UInt32) -> Bool {
+        waiters.leave(client, of: worker, ticket: ticket)
     }
 
-    /// Notes that a client stopped waiting, because it got a server or gave up.
-    public mutating func waitEnded() {
-        waitingCount -= 1
-        if waitingCount == 0 { waiters.removeAll(keepingCapacity: true) }
+    /// Puts a client whose server turned out to be dead before everybody else.
+    ///
+    /// - Parameter since: when it asked for its first server.
+    /// - Returns: its ticket.
+    public mutating func putBack(
+        _ client: ClientID,
+        of worker: WorkerID,
+        since: Microseconds
+    ) -> UInt32 {
+        waiters.rejoin(client, of: worker, since: since)
     }
+
+    /// Whether a server that becomes free may go to a client that waits.
+    public var hasWork: Bool { !waiters.isEmpty && !isPaused }
+
+    /// What has to be looked at before a server is taken or freed: 0 if there is nothing, because
+    /// nobody waits, the pool is not paused and has no server too many.
+    public var gate: Int { waiters.count << 1 | (isPaused || surplus > 0 ? 1 : 0) }
 
     // MARK: Opening servers
 
     /// Whether another server should be opened now for the clients that wait.
     public func wantsServer(now: Microseconds) -> Bool {
-        guard waitingCount > 0, !isPaused, now >= retryTime else { return false }
-        let attemptCount = serverCount(.login)
+        guard hasWork, now >= retryTime else { return false }
         // While attempts fail, one at a time finds out when that is over.
-        guard attemptCount < (failure == nil ? Self.attemptLimit : 1) else { return false }
-        guard waitingCount > attemptCount + serverCount(.tested) else { return false }
+        guard loginCount < (failure == nil ? Self.attemptLimit : 1) else { return false }
+        guard waiters.count > loginCount + testedCount else { return false }
         return hasRoom(now: now)
     }
 
@@ -266,7 +223,7 @@ public struct Pool: ~Copyable {
     public func isBelowMinimum(now: Microseconds) -> Bool {
         !isPaused && now >= retryTime && serverCount < settings.minPoolSize
             && (settings.defaultPoolSize == 0 || serverCount < settings.defaultPoolSize)
-            && serverCount(.login) == 0
+            && loginCount == 0
     }
 
     private func hasRoom(now: Microseconds) -> Bool {
@@ -335,6 +292,19 @@ public struct Pool: ~Copyable {
 }
 
 extension ServerState {
-    /// Whether a server in this state stands in the queue of free servers.
-    public var isFree: Bool { self == .idle || self == .used }
+    /// Whether a server in this state can be given to a client.
+    public var isFree: Bool {
+        switch self {
+        case .idle, .used: true
+        case .login, .tested, .active, .beingCanceled: false
+        }
+    }
+
+    /// Whether the pool counts the servers in this state: those that will soon be free.
+    public var isCounted: Bool {
+        switch self {
+        case .login, .tested: true
+        case .idle, .used, .active, .beingCanceled: false
+        }
+    }
 }

@@ -1,5 +1,5 @@
-// All pools of the process, and what is counted across them: connections of a database and of a
-// user, whatever pools they belong to.
+// Which pools there are, and what is counted across them: connections of a database and of a user,
+// whatever pools and workers they belong to.
 
 public import PostgresWire
 
@@ -22,12 +22,9 @@ public struct UserState: Sendable {
 }
 
 /// The pools by id and by key.
-///
-/// A pool stays where it is in memory, so that using one copies nothing.
-@safe
-public struct Pools: ~Copyable {
+public struct Pools: Sendable {
     /// Nil where a pool has been forgotten.
-    private var pools: [UnsafeMutablePointer<Pool>?] = unsafe []
+    private var keys: [PoolKey?] = []
     private var freeIndices: [Int] = []
     private var indices: [PoolKey: Int] = [:]
     private var databases: [ByteString: DatabaseState] = [:]
@@ -35,51 +32,25 @@ public struct Pools: ~Copyable {
 
     public init() {}
 
-    deinit {
-        for index in unsafe pools.indices {
-            guard let pool = unsafe pools[index] else { continue }
-            unsafe pool.deinitialize(count: 1)
-            unsafe pool.deallocate()
-        }
-    }
-
     /// Every pool's id, in the order in which the pools came to be.
     public var ids: [PoolID] {
-        unsafe pools.indices.filter { unsafe pools[$0] != nil }.map { PoolID(index: $0) }
+        keys.indices.filter { keys[$0] != nil }.map { PoolID(index: $0) }
     }
 
-    /// The pool with an id, in place.
-    public subscript(id: PoolID) -> Pool {
-        unsafeAddress { unsafe UnsafePointer(pointer(id)) }
-        unsafeMutableAddress { unsafe pointer(id) }
+    /// The pool with a key, if there is one.
+    public func id(of key: PoolKey) -> PoolID? {
+        indices[key].map { PoolID(index: $0) }
     }
 
-    private func pointer(_ id: PoolID) -> UnsafeMutablePointer<Pool> {
-        guard let pool = unsafe pools[id.index] else {
-            preconditionFailure("a pool is used that was forgotten")
-        }
-        return unsafe pool
-    }
-
-    /// The pool with a key, made if there is none.
-    ///
-    /// - Parameter settings: what holds for a new pool; not evaluated for one that exists.
-    public mutating func id(
-        for key: PoolKey,
-        settings: @autoclosure () -> Settings
-    ) -> PoolID {
-        if let index = indices[key] { return PoolID(index: index) }
-        var pool = Pool(key: key, settings: settings())
-        pool.isPaused = state(ofDatabase: key.database).isPaused
-        let place = UnsafeMutablePointer<Pool>.allocate(capacity: 1)
-        unsafe place.initialize(to: pool)
+    /// Gives an id to a key that has none.
+    public mutating func insert(_ key: PoolKey) -> PoolID {
         let index: Int
         if let free = freeIndices.popLast() {
             index = free
-            unsafe pools[free] = place
+            keys[free] = key
         } else {
-            unsafe pools.append(place)
-            index = unsafe pools.count - 1
+            index = keys.count
+            keys.append(key)
         }
         indices[key] = index
         return PoolID(index: index)
@@ -88,11 +59,8 @@ public struct Pools: ~Copyable {
     /// Forgets a pool that has neither clients nor servers, and what was counted for its database and
     /// user if that is nothing now.
     public mutating func remove(_ id: PoolID) {
-        let key = self[id].key
-        let pool = unsafe pointer(id)
-        unsafe pool.deinitialize(count: 1)
-        unsafe pool.deallocate()
-        unsafe pools[id.index] = nil
+        guard let key = keys[id.index] else { return }
+        keys[id.index] = nil
         freeIndices.append(id.index)
         indices[key] = nil
         let database = state(ofDatabase: key.database)
@@ -107,7 +75,7 @@ public struct Pools: ~Copyable {
 
     /// The pools of a database, or all pools for nil.
     public func ids(ofDatabase database: ByteString?) -> [PoolID] {
-        ids.filter { database == nil || self[$0].key.database == database }
+        ids.filter { database == nil || keys[$0.index]?.database == database }
     }
 
     // MARK: Databases and users
@@ -128,53 +96,80 @@ public struct Pools: ~Copyable {
         change(&databases[name, default: DatabaseState()])
     }
 
-    /// Counts a client that has logged in (1) or left (-1).
-    public mutating func countClient(_ change: Int, database: ByteString, user: ByteString) {
-        databases[database, default: DatabaseState()].clientCount += change
-        users[user, default: UserState()].clientCount += change
-    }
-
-    /// Counts a server that is opened (1) or closed (-1).
-    public mutating func countServer(_ change: Int, of id: PoolID) {
-        let key = self[id].key
-        databases[key.database, default: DatabaseState()].serverCount += change
-        users[key.user, default: UserState()].serverCount += change
-    }
-
-    // MARK: Limits across pools
-
-    /// Whether a pool may open a server as far as its database and user are concerned.
-    public func mayOpenServer(_ id: PoolID) -> Bool {
-        !isDatabaseFull(id) && !isUserFull(id)
-    }
-
-    /// A pool whose longest idle server should make room for `id`, which has reached the limit of its
-    /// database or user; nil when there is no need, or when that would not help.
-    public func poolToEvictFrom(for id: PoolID) -> PoolID? {
-        let key = self[id].key
-        var victims: [PoolID?] = []
-        if isDatabaseFull(id) {
-            victims.append(idleElsewhere(id) { $0.database == key.database })
+    /// Counts a client that has logged in, if its database and user have room for it.
+    ///
+    /// - Returns: why it may not come in, or nil.
+    public mutating func admitClient(
+        database: ByteString,
+        user: ByteString,
+        limits: Settings
+    ) -> String? {
+        let state = state(ofDatabase: database)
+        if state.isDisabled { return "database \"\(database)\" is disabled" }
+        let databaseLimit = limits.maxDBClientConnections
+        if databaseLimit > 0, state.clientCount >= databaseLimit {
+            return "client connections exceeded (max_db_client_connections)"
         }
-        if isUserFull(id) {
-            victims.append(idleElsewhere(id) { $0.user == key.user })
+        let userLimit = limits.maxUserClientConnections
+        if userLimit > 0, self.state(ofUser: user).clientCount >= userLimit {
+            return "client connections exceeded (max_user_client_connections)"
         }
-        return victims.contains(nil) ? nil : victims.first ?? nil
+        databases[database, default: DatabaseState()].clientCount += 1
+        users[user, default: UserState()].clientCount += 1
+        return nil
     }
 
-    private func isDatabaseFull(_ id: PoolID) -> Bool {
-        let limit = self[id].settings.maxDBConnections
-        let count = state(ofDatabase: self[id].key.database).serverCount
-        return limit > 0 && count >= limit
+    /// Counts a client that has left.
+    public mutating func clientLeft(database: ByteString, user: ByteString) {
+        databases[database, default: DatabaseState()].clientCount -= 1
+        users[user, default: UserState()].clientCount -= 1
     }
 
-    private func isUserFull(_ id: PoolID) -> Bool {
-        let limit = self[id].settings.maxUserConnections
-        let count = state(ofUser: self[id].key.user).serverCount
-        return limit > 0 && count >= limit
+    // MARK: Servers, within the limits across pools
+
+    /// Counts a server that is about to be opened, if its database and user have room for it.
+    public mutating func admitServer(of key: PoolKey, limits: Settings) -> Bool {
+        guard hasRoom(for: key, limits: limits) else { return false }
+        databases[key.database, default: DatabaseState()].serverCount += 1
+        users[key.user, default: UserState()].serverCount += 1
+        return true
     }
 
-    private func idleElsewhere(_ id: PoolID, where matches: (PoolKey) -> Bool) -> PoolID? {
-        ids.first { $0 != id && self[$0].longestIdleServer != nil && matches(self[$0].key) }
+    /// Counts a server that is closed.
+    public mutating func serverClosed(of key: PoolKey) {
+        databases[key.database, default: DatabaseState()].serverCount -= 1
+        users[key.user, default: UserState()].serverCount -= 1
+    }
+
+    /// Whether a server more would be within the limits of its database and user.
+    public func hasRoom(for key: PoolKey, limits: Settings) -> Bool {
+        !isDatabaseFull(key, limits) && !isUserFull(key, limits)
+    }
+
+    /// The pools that share a limit which `key` has reached: a free server of one of each list has to
+    /// make room.
+    public func poolsInTheWay(of key: PoolKey, limits: Settings) -> [[PoolID]] {
+        var lists: [[PoolID]] = []
+        if isDatabaseFull(key, limits) {
+            lists.append(others(than: key) { $0.database == key.database })
+        }
+        if isUserFull(key, limits) {
+            lists.append(others(than: key) { $0.user == key.user })
+        }
+        return lists
+    }
+
+    private func isDatabaseFull(_ key: PoolKey, _ limits: Settings) -> Bool {
+        limits.maxDBConnections > 0
+            && state(ofDatabase: key.database).serverCount >= limits.maxDBConnections
+    }
+
+    private func isUserFull(_ key: PoolKey, _ limits: Settings) -> Bool {
+        limits.maxUserConnections > 0
+            && state(ofUser: key.user).serverCount >= limits.maxUserConnections
+    }
+
+    private func others(than key: PoolKey, where matches: (PoolKey) -> Bool) -> [PoolID] {
+        ids.filter { id in keys[id.index].map { $0 != key && matches($0) } ?? false }
     }
 }

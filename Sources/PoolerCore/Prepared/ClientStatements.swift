@@ -10,6 +10,7 @@ public struct ClientStatements {
         var name: ByteString
         var hash: UInt32
         var slot: UInt32
+        var serial: UInt64
         var isListed: Bool
     }
 
@@ -45,14 +46,23 @@ public struct ClientStatements {
             ? entries[Int(entry)]?.slot ?? Expectation.noStatement : Expectation.noStatement
     }
 
+    /// The serial number of an entry's statement.
+    public func serial(of entry: UInt32) -> UInt64 {
+        isEntry(entry) ? entries[Int(entry)]?.serial ?? 0 : 0
+    }
+
     /// Makes `name`, which must be free, stand for a statement.
     ///
+    /// - Parameters:
+    ///   - slot: the statement's slot in the store.
+    ///   - serial: the statement's serial number there.
     /// - Returns: the new entry.
-    public mutating func insert(name: ByteString, slot: UInt32) -> UInt32 {
+    public mutating func insert(name: ByteString, slot: UInt32, serial: UInt64) -> UInt32 {
         let entry = Entry(
             name: name,
             hash: Self.hash(name.span),
             slot: slot,
+            serial: serial,
             isListed: false
         )
         let index: UInt32

@@ -483,4 +483,13 @@ public let settingTable: [SettingRow] = [
         range: 0...3,
         doc: "How much to log beyond the usual: 0 nothing, 3 everything."
     ),
+    .int(
+        "workers",
+        \.workers,
+        .restart,
+        .process,
+        range: 0...WorkerID.limit,
+        doc:
+            "Event loops, each on a thread of its own, that share all pools; 0 = one for each core."
+    ),
 ]

@@ -15,6 +15,8 @@ public struct Settings: Sendable, Equatable {
     // Process.
     public var logfile = ""
     public var pidfile = ""
+    /// 0 means one for each core.
+    public var workers = 0
 
     // Network.
     public var listenAddr = ["127.0.0.1"]
@@ -99,5 +101,12 @@ public struct Settings: Sendable, Equatable {
         for row in settingTable {
             row.applyPgBouncerDefault(&self)
         }
+    }
+
+    /// Whether prepared statements are tracked: not where a client keeps its server anyway.
+    public var tracksStatements: Bool {
+        guard maxPreparedStatements > 0 else { return false }
+        if case .session = poolMode { return false }
+        return true
     }
 }

@@ -9,29 +9,65 @@ internal import PostgresWire
 
 extension Worker {
     /// A client connection has brought a CancelRequest.
-    mutating func cancel(_ key: CancelKey, for requester: UInt32) {
-        let slot = UInt32(bitPattern: key.processID) &- 1
+    mutating func cancelRequested(_ key: CancelKey, by slot: UInt32) {
+        // It is closed when the server has the request: that is what PQcancel waits for.
+        clients[slot].phase = .draining
+        let requester = Requester(client: clients[slot].id, worker: id)
+        let target = VirtualProcess(key.processID, workerCount: shared.mailboxes.count)
+        if target.worker == id {
+            cancel(key, for: requester)
+        } else {
+            shared.post(.cancel(key, requester: requester), to: target.worker)
+        }
+    }
+
+    /// Cancels what one of this worker's clients has asked for.
+    mutating func cancel(_ key: CancelKey, for requester: Requester) {
+        let slot = VirtualProcess(key.processID, workerCount: shared.mailboxes.count).slot
         guard clients.isUsed(slot),
             clients[slot].phase == .ready || clients[slot].phase == .console,
             clients[slot].cancelSecret == key.secretKey
         else {
-            logClient(requester, .info, "closing because: failed cancel request")
-            return removeClient(requester)
+            return cancelEnded(for: requester, hasFailed: true)
         }
         if clients[slot].phase == .console {
             consoleCanceled(slot)
-            return removeClient(requester)
-        }
-        if clients[slot].isWaiting {
+        } else if clients[slot].isWaiting {
             cancelWaiting(slot)
-            return removeClient(requester)
-        }
-        guard clients[slot].hasServer, !clients[slot].isPreparing,
+        } else if clients[slot].hasServer, !clients[slot].isPreparing,
             let serverKey = servers[clients[slot].server].cancelKey,
             sendCancel(serverKey, to: clients[slot].server, for: requester)
-        else { return removeClient(requester) }
-        // It is closed when the server has the request: that is what PQcancel waits for.
-        clients[requester].phase = .draining
+        {
+            return
+        }
+        cancelEnded(for: requester)
+    }
+
+    /// The cancel key of a client of this worker.
+    func cancelKey(of slot: UInt32) -> CancelKey {
+        let process = VirtualProcess(slot: slot, worker: id)
+        return CancelKey(
+            processID: process.number(workerCount: shared.mailboxes.count),
+            secretKey: clients[slot].cancelSecret
+        )
+    }
+
+    private mutating func cancelEnded(for requester: Requester, hasFailed: Bool = false) {
+        if requester.worker == id {
+            cancelEnded(requester.client, hasFailed: hasFailed)
+        } else {
+            shared.post(.cancelEnded(requester.client, hasFailed: hasFailed), to: requester.worker)
+        }
+    }
+
+    /// A CancelRequest has been delivered, or will never be: the connection that brought it has
+    /// waited long enough.
+    mutating func cancelEnded(_ client: ClientID, hasFailed: Bool) {
+        guard clients.holds(client.index, generation: client.generation) else { return }
+        if hasFailed {
+            logClient(client.index, .info, "closing because: failed cancel request")
+        }
+        removeClient(client.index)
     }
 
     /// A client in the queue gives up its request: the answer is what PostgreSQL would say had the
@@ -58,7 +94,7 @@ extension Worker {
     private mutating func sendCancel(
         _ key: CancelKey,
         to server: UInt32,
-        for requester: UInt32
+        for requester: Requester
     ) -> Bool {
         guard let descriptor = servers[server].endpoint.connect(settings) else { return false }
         let (slot, generation) = cancelers.nextIdentity
@@ -74,7 +110,7 @@ extension Worker {
                 transport: Transport(descriptor: descriptor, token: token),
                 server: servers[server].id,
                 request: writer.bytes,
-                requester: clients[requester].id,
+                requester: requester,
                 deadline: settings.cancelWaitTimeout == 0
                     ? .max : now + settings.cancelWaitTimeout
             )
@@ -114,9 +150,7 @@ extension Worker {
         let server = cancelers[slot].server
         let requester = cancelers[slot].requester
         cancelers.remove(slot)
-        if clients.holds(requester.index, generation: requester.generation) {
-            removeClient(requester.index)
-        }
+        cancelEnded(for: requester)
         guard servers.holds(server.index, generation: server.generation) else { return }
         servers[server.index].cancelCount -= 1
         if servers[server.index].cancelCount == 0, servers[server.index].state == .beingCanceled {

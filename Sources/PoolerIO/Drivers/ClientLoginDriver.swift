@@ -42,12 +42,23 @@ extension Worker {
         case .sslRequest, .gssencRequest:
             return refuseEncryption(slot)
         case .cancelRequest(let key):
-            cancel(key, for: slot)
+            cancelRequested(key, by: slot)
             return false
         case .startupMessage(let version, let parameters):
+            if !isChief, Self.isForConsole(parameters) {
+                handOverToConsole(slot, received: held)
+                return false
+            }
             startupMessageReceived(slot, version, parameters)
             return true
         }
+    }
+
+    private static func isForConsole(_ parameters: [StartupParameter]) -> Bool {
+        guard let database = parameters.last(where: { $0.name == "database" }) else {
+            return false
+        }
+        return Configuration.consoleNames.contains(database.value)
     }
 
     private static func startupError(_ error: WireError, _ bytes: RawSpan) -> String {
@@ -97,7 +108,7 @@ extension Worker {
         clients[slot].transport.send(unsafe request.negotiation.span.bytes, reactor)
         let isConsole = Configuration.consoleNames.contains(request.database)
         if lifecycle.isShuttingDown && !isConsole { return closeClient(slot, .poolerShuttingDown) }
-        if !isConsole && clientCount > settings.maxClientConn {
+        if !isConsole && shared.loads.total > settings.maxClientConn {
             return refuse(slot, "no more connections allowed (max_client_conn)")
         }
         startAuthentication(slot)
@@ -207,21 +218,28 @@ extension Worker {
         }
         let user = database.user ?? clients[slot].user
         let key = PoolKey(database: name, user: user)
-        let configuration = directory.configuration
-        let pool = pools.id(
-            for: key,
-            settings: configuration.effectiveSettings(database: database, user: user)
+        let limits = directory.configuration.effectiveSettings(
+            database: database,
+            user: clients[slot].user
         )
-        if lifecycle.isPaused { pools[pool].isPaused = true }
-        if let refusal = refusal(slot, pool) { return refuse(slot, refusal) }
-        learn(credentials, of: slot, for: pool, database)
+        let clientUser = clients[slot].user
+        let refusal = shared.pools.withLock {
+            $0.admitClient(database: name, user: clientUser, limits: limits)
+        }
+        if let refusal { return refuse(slot, refusal) }
+        let learned = learned(credentials, user: user, database)
+        let settings = directory.configuration.effectiveSettings(database: database, user: user)
+        let sharedPool = shared.pools.pool(for: key, settings: settings) { pool in
+            pool.clientCount += 1
+            if let learned { pool.credentials = learned }
+        }
+        adopt(sharedPool)
+        let pool = sharedPool.id
         clients[slot].pool = pool
         // The client's names shall not be copies of their own.
         clients[slot].database = pools[pool].key.database
         if clients[slot].user == pools[pool].key.user { clients[slot].user = pools[pool].key.user }
         clients[slot].phase = .awaitingWelcome
-        pools[pool].clientCount += 1
-        pools.countClient(1, database: name, user: clients[slot].user)
         clients[slot].isCounted = true
         if adoptConfirmedSettings(slot) {
             completeLogin(slot)
@@ -230,46 +248,33 @@ extension Worker {
         }
     }
 
-    private func refusal(_ slot: UInt32, _ pool: PoolID) -> String? {
-        let database = clients[slot].database
-        let limits = directory.configuration.effectiveSettings(
-            database: directory.configuration.database(named: database),
-            user: clients[slot].user
+    /// Makes a pool known to this worker.
+    mutating func adopt(_ pool: SharedPool) {
+        let configuration = directory.configuration
+        pools.adopt(
+            pool,
+            settings: configuration.effectiveSettings(
+                database: configuration.database(named: pool.key.database),
+                user: pool.key.user
+            )
         )
-        if pools.state(ofDatabase: database).isDisabled {
-            return "database \"\(database)\" is disabled"
-        }
-        let databaseLimit = limits.maxDBClientConnections
-        if databaseLimit > 0, pools.state(ofDatabase: database).clientCount >= databaseLimit {
-            return "client connections exceeded (max_db_client_connections)"
-        }
-        let userLimit = limits.maxUserClientConnections
-        if userLimit > 0, pools.state(ofUser: clients[slot].user).clientCount >= userLimit {
-            return "client connections exceeded (max_user_client_connections)"
-        }
-        return nil
     }
 
     /// What a pool logs in to its servers with: what the configuration has for its user, else what
     /// the client has just proved.
-    private mutating func learn(
+    private func learned(
         _ credentials: Credentials,
-        of slot: UInt32,
-        for pool: PoolID,
+        user: ByteString,
         _ database: DatabaseEntry
-    ) {
-        let user = pools[pool].key.user
+    ) -> Credentials? {
         let known: Credentials
         if let password = database.password, !password.isEmpty {
             known = Credentials(StoredSecret(classifying: password))
         } else {
             known = directory.secret(of: user).map { Credentials($0) } ?? .none
         }
-        if known != .none {
-            pools[pool].credentials = known
-        } else if credentials != .none, database.user == nil {
-            pools[pool].credentials = credentials
-        }
+        if known != .none { return known }
+        return credentials != .none && database.user == nil ? credentials : nil
     }
 
     // MARK: Welcome
@@ -278,14 +283,19 @@ extension Worker {
     ///
     /// - Returns: whether nothing is left to be confirmed.
     private mutating func adoptConfirmedSettings(_ slot: UInt32) -> Bool {
-        guard let pool = clients[slot].pool, let defaults = pools[pool].defaults,
+        guard let pool = clients[slot].pool,
             let wanted = clients[slot].login?.request.settings
         else { return false }
         let (plain, others) = Self.split(wanted)
-        guard let base = others.isEmpty ? defaults : pools[pool].confirmedLogins[others] else {
-            return false
+        let base = pools[pool].shared.withLock { pool in
+            let base = others.isEmpty ? pool.defaults : pool.confirmedLogins[others]
+            // Counted before the pool can forget it.
+            if let base { states.retain(base) }
+            return base
         }
+        guard let base else { return false }
         setSettings(slot, base, plain.map { withHost($0, slot) } ?? hostAlone(slot))
+        states.release(base)
         return true
     }
 
@@ -294,11 +304,10 @@ extension Worker {
         let pool = servers[server].pool
         guard let wanted = clients[slot].login?.request.settings else { return }
         let (plain, others) = Self.split(wanted)
-        setSettings(
-            slot,
-            pools[pool].defaults ?? servers[server].settings,
-            plain.map { withHost($0, slot) } ?? hostAlone(slot)
-        )
+        let base = defaults(of: pool) ?? servers[server].settings
+        if base == servers[server].settings { states.retain(base) }
+        setSettings(slot, base, plain.map { withHost($0, slot) } ?? hostAlone(slot))
+        states.release(base)
         for parameter in others {
             let old = clients[slot].settings
             clients[slot].settings = states.setting(
@@ -308,6 +317,14 @@ extension Worker {
                 isReported: false
             )
             states.release(old)
+        }
+    }
+
+    /// The state that a new server's session starts with, with one more use.
+    private func defaults(of pool: PoolID) -> SettingsID? {
+        pools[pool].shared.withLock { pool in
+            if let defaults = pool.defaults { states.retain(defaults) }
+            return pool.defaults
         }
     }
 
@@ -369,17 +386,12 @@ extension Worker {
         pools[pool].counters.clientLogins &+= 1
         var writer = ByteWriter()
         writer.authenticationRequest(.ok)
-        for parameter in pools[pool].fixedParameters
+        for parameter in pools[pool].shared.withLock({ $0.fixedParameters })
             + states.reportedValues(of: clients[slot].settings)
         {
             writer.parameterStatus(name: parameter.name, value: parameter.value)
         }
-        writer.backendKeyData(
-            CancelKey(
-                processID: Int32(bitPattern: slot &+ 1),
-                secretKey: clients[slot].cancelSecret
-            )
-        )
+        writer.backendKeyData(cancelKey(of: slot))
         writer.readyForQuery(.idle)
         clients[slot].transport.send(unsafe writer.bytes.span.bytes, reactor)
         logClientLogin(slot)
@@ -394,19 +406,19 @@ extension Worker {
             return
         }
         let (plain, others) = Self.split(wanted)
-        guard !others.isEmpty, pools[pool].confirmedLogins.count < Pool.confirmedLoginLimit,
-            pools[pool].confirmedLogins[others] == nil
-        else { return }
+        guard !others.isEmpty else { return }
         var state = clients[slot].settings
         states.retain(state)
-        if plain != nil || settings.applicationNameAddHost, let defaults = pools[pool].defaults {
+        if plain != nil || settings.applicationNameAddHost, let defaults = defaults(of: pool) {
             // The name is each client's own.
             let name = states.value(of: "application_name", in: defaults) ?? ""
             let old = state
             state = states.setting("application_name", to: name, in: old, isReported: false)
             states.release(old)
+            states.release(defaults)
         }
-        pools[pool].confirmedLogins[others] = state
+        let isRemembered = pools[pool].shared.withLock { $0.remember(state, for: others) }
+        if !isRemembered { states.release(state) }
     }
 
     /// Ends a login with an error of the pooler's own.

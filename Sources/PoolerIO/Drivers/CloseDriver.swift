@@ -47,10 +47,15 @@ extension Worker {
         if clients[slot].isCounted {
             clients[slot].isCounted = false
             if let pool = clients[slot].pool {
-                pools[pool].clientCount -= 1
-                pools[pool].lastUse = now
+                let now = now
+                pools[pool].shared.withLock { pool in
+                    pool.clientCount -= 1
+                    pool.lastUse = now
+                }
             }
-            pools.countClient(-1, database: clients[slot].database, user: clients[slot].user)
+            let (database, user) = (clients[slot].database, clients[slot].user)
+            shared.pools.withLock { $0.clientLeft(database: database, user: user) }
+            connectionGone()
         }
         states.release(clients[slot].settings)
         clients[slot].settings = .empty
@@ -70,7 +75,6 @@ extension Worker {
     /// Forgets a client and closes its socket.
     mutating func removeClient(_ slot: UInt32) {
         clients.remove(slot)
-        clientCount -= 1
-        clientLeft()
+        shared.loads.add(-1, to: id)
     }
 }

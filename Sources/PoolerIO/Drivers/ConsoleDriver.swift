@@ -32,6 +32,33 @@ struct ConsoleWait {
 extension Worker {
     // MARK: Login
 
+    /// Sends a client that wants the console to the chief, which goes on with its login.
+    mutating func handOverToConsole(_ slot: UInt32, received: [UInt8]) {
+        Reactor.remove(clients[slot].transport.descriptor, from: reactor.descriptor)
+        shared.loads.add(1, to: .chief)
+        shared.post(
+            .console(
+                ConsoleArrival(
+                    descriptor: clients[slot].transport.takeDescriptor(),
+                    peer: clients[slot].address,
+                    number: clients[slot].number,
+                    received: received
+                )
+            ),
+            to: .chief
+        )
+        removeClient(slot)
+    }
+
+    /// Another worker has accepted a client that wants the console.
+    mutating func consoleArrived(_ arrival: ConsoleArrival) {
+        guard let slot = addClient(arrival.descriptor, arrival.peer, number: arrival.number) else {
+            return
+        }
+        clients[slot].held = arrival.received
+        continueLogin(slot)
+    }
+
     /// Whether the peer is the pooler's own user, who needs no password for the console.
     func isOwner(_ slot: UInt32) -> Bool {
         guard clients[slot].address.isUnix,
@@ -60,11 +87,7 @@ extension Worker {
         clients[slot].cancelSecret = Int32.random(in: .min ... .max, using: &random)
         var writer = ByteWriter()
         writer.authenticationRequest(.ok)
-        let key = CancelKey(
-            processID: Int32(bitPattern: slot &+ 1),
-            secretKey: clients[slot].cancelSecret
-        )
-        let bytes = writer.bytes + ConsoleAnswer.welcome(cancelKey: key)
+        let bytes = writer.bytes + ConsoleAnswer.welcome(cancelKey: cancelKey(of: slot))
         clients[slot].transport.send(unsafe bytes.span.bytes, reactor)
         logClientLogin(slot)
         continueConsole(slot)
@@ -135,37 +158,40 @@ extension Worker {
     /// - Returns: how it ended; nil when it goes on, or the connection is closed.
     private mutating func run(_ command: AdminCommand, for slot: UInt32) -> ConsoleOutcome? {
         switch command {
-        case .show(let kind): return .snapshot(snapshot(kind.definition.parts))
+        case .show(let kind):
+            let parts = kind.definition.parts
+            return order(.report(parts), for: slot) { _ in .snapshot(parts) }
         case .showFake, .setIgnored: return .done
         case .set(let key, let value): return set(key, value)
         case .reload: return reload().map { .failed(.reloadFailed(detail: $0)) } ?? .done
         case .pause(let database): return pause(database, for: slot)
         case .resume(let database): return unpause(database)
         case .kill(let database): return kill(database)
-        case .killClient(let reference): return killClient(reference)
-        case .reconnect(let database):
-            return forDatabase(database, verb: "reconnect") { worker in
-                for pool in worker.pools.ids(ofDatabase: database) {
-                    worker.markServers(of: pool)
-                    worker.pools[pool].forgetFailure()
-                    worker.openServersIfWanted(pool)
+        case .killClient(let reference):
+            let number =
+                switch reference {
+                case .id(let number), .pointer(let number): number
                 }
+            return order(.killClient(number: number), for: slot) {
+                $0.wasFound ? .done : .failed(.clientNotFound)
             }
+        case .reconnect(let database):
+            if let error = unknown(database, verb: "reconnect") { return .failed(error) }
+            for pool in shared.pools.pools(ofDatabase: database) {
+                pool.withLock { $0.forgetFailure() }
+            }
+            return order(.replaceServers(database: database), for: slot) { _ in .done }
         case .waitClose(let database):
             if let error = unknown(database, verb: "wait in") { return .failed(error) }
             return wait(for: .closed(database: database), slot)
         case .disable(let database):
-            return forDatabase(database, verb: "disable") { worker in
-                worker.pools.updateDatabase(database) { $0.isDisabled = true }
-            }
+            return setDisabled(true, database, verb: "disable")
         case .enable(let database):
-            return forDatabase(database, verb: "enable") { worker in
-                worker.pools.updateDatabase(database) { $0.isDisabled = false }
-            }
+            return setDisabled(false, database, verb: "enable")
         case .suspend:
             return .failed(.invalidCommand("SUSPEND"))
         case .shutdown(.immediate):
-            lifecycle.isFinished = true
+            shared.finish()
             return nil
         case .shutdown(.waitForServers):
             return shutDown(.waitForServers)
@@ -194,7 +220,47 @@ extension Worker {
         } catch {
             return .failed(.setFailed(detail: error.message))
         }
-        apply(changed)
+        issue(.settings(changed))
+        return .done
+    }
+
+    /// Has all workers do something for a command.
+    ///
+    /// - Returns: the outcome, or nil when not all workers have reported yet.
+    private mutating func order(
+        _ order: Order,
+        for slot: UInt32,
+        _ answer: @escaping (OrderReport) -> ConsoleAnswerKind
+    ) -> ConsoleOutcome? {
+        issue(order, sequel: .answer(clients[slot].id, answer)).map { outcome(answer($0), $0) }
+    }
+
+    /// How a command ends of which all workers have reported.
+    func outcome(_ kind: ConsoleAnswerKind, _ report: OrderReport) -> ConsoleOutcome {
+        switch kind {
+        case .done: .done
+        case .snapshot(let parts): .snapshot(consoleSnapshot(parts, report.snapshot))
+        case .failed(let error): .failed(error)
+        }
+    }
+
+    /// A command that all workers had a part in has ended.
+    mutating func consoleCommandEnded(_ client: ClientID, _ outcome: ConsoleOutcome) {
+        guard clients.holds(client.index, generation: client.generation),
+            let console = clients[client.index].console
+        else { return }
+        complete(outcome, client.index, console)
+    }
+
+    private func setDisabled(
+        _ isDisabled: Bool,
+        _ database: ByteString,
+        verb: String
+    ) -> ConsoleOutcome {
+        if let error = unknown(database, verb: verb) { return .failed(error) }
+        shared.pools.withLock { pools in
+            pools.updateDatabase(database) { $0.isDisabled = isDisabled }
+        }
         return .done
     }
 
@@ -213,7 +279,7 @@ extension Worker {
             return .done
         }
         if let error = unknown(database, verb: "resume") { return .failed(error) }
-        guard pools.state(ofDatabase: database).isPaused else {
+        guard shared.pools.withLock({ $0.state(ofDatabase: database).isPaused }) else {
             return .failed(.databaseNotPaused(database))
         }
         setPaused(false, database: database)
@@ -225,37 +291,13 @@ extension Worker {
         if lifecycle.isPaused { return .failed(.alreadySuspendedOrPaused) }
         let names =
             database.map { [$0] }
-            ?? Set(directory.configuration.databaseNames + pools.ids.map { pools[$0].key.database })
+            ?? Set(
+                directory.configuration.databaseNames + shared.pools.pools().map(\.key.database)
+            )
         for name in names {
             setPaused(true, database: name)
-            closeDatabase(name)
+            issue(.closeDatabase(name))
         }
-        return .done
-    }
-
-    private mutating func killClient(_ reference: ClientReference) -> ConsoleOutcome {
-        let number =
-            switch reference {
-            case .id(let number), .pointer(let number): number
-            }
-        for slot in 0..<UInt32(clients.slotCount)
-        where clients.isUsed(slot) && clients[slot].number == number
-            && clients[slot].phase != .draining
-        {
-            closeClient(slot, .adminForcedDisconnect)
-            return .done
-        }
-        return .failed(.clientNotFound)
-    }
-
-    /// Runs a command about a database that must exist.
-    private mutating func forDatabase(
-        _ database: ByteString?,
-        verb: String,
-        _ body: (inout Worker) -> Void
-    ) -> ConsoleOutcome {
-        if let error = unknown(database, verb: verb) { return .failed(error) }
-        body(&self)
         return .done
     }
 
@@ -273,21 +315,22 @@ extension Worker {
     private mutating func wait(for event: ConsoleWait.Event, _ slot: UInt32) -> ConsoleOutcome? {
         if hasComeAbout(event) { return .done }
         consoleWaits.append(ConsoleWait(client: clients[slot].id, event: event))
+        shared.isChiefWaiting = true
+        // What happened before the others knew that somebody waits.
+        mustAdvanceLifecycle = true
         return nil
     }
 
     private func hasComeAbout(_ event: ConsoleWait.Event) -> Bool {
         switch event {
         case .paused(let database):
-            return pools.ids(ofDatabase: database).allSatisfy { pools[$0].serverCount == 0 }
-        case .closed(let database):
-            for slot in 0..<UInt32(servers.slotCount)
-            where servers.isUsed(slot) && servers[slot].isCloseNeeded {
-                if database == nil || pools[servers[slot].pool].key.database == database {
-                    return false
-                }
+            return shared.pools.pools(ofDatabase: database).allSatisfy { pool in
+                pool.withLock { $0.serverCount == 0 }
             }
-            return true
+        case .closed(let database):
+            return shared.pools.pools(ofDatabase: database).allSatisfy { pool in
+                pool.withLock { $0.outdatedCount == 0 }
+            }
         }
     }
 

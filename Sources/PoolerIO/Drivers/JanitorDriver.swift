@@ -17,11 +17,24 @@ extension Worker {
         where cancelers.isUsed(slot) && cancelers[slot].deadline <= now {
             endCanceler(slot)
         }
-        for slot in 0..<UInt32(servers.slotCount) where servers.isUsed(slot) { inspectServer(slot) }
+        for slot in 0..<servers.slotCount {
+            if servers.isHeld(slot) {
+                inspectServer(slot)
+            } else if servers.takeFree(slot) {
+                let generation = servers[slot].id.generation
+                inspectIdleServer(slot)
+                if servers.holds(slot, generation: generation) { offer(slot) }
+            }
+        }
+        if isChief {
+            for pool in shared.pools.pools() { adopt(pool) }
+        }
         for pool in pools.ids { inspectPool(pool) }
         closeIdleClients()
-        advanceStatistics()
-        advanceLifecycle()
+        if isChief {
+            advanceStatistics()
+            mustAdvanceLifecycle = true
+        }
     }
 
     private mutating func closeOverdueLogins() {
@@ -58,7 +71,7 @@ extension Worker {
             if limit > 0, now - servers[slot].connectTime >= limit {
                 loginFailed(slot, .serverConnectTimeout)
             }
-        case .idle, .used: inspectIdleServer(slot)
+        case .idle, .used: break
         case .active where servers[slot].task != .none:
             inspectTask(slot, since: servers[slot].requestTime)
         case .active: inspectLink(slot)
@@ -77,12 +90,15 @@ extension Worker {
         let pool = servers[slot].pool
         let idleTime = now - servers[slot].requestTime
         if servers[slot].isCloseNeeded { return closeServer(slot, .serverCloseNeeded) }
-        if pools[pool].isPaused { return closeServer(slot, .paused) }
-        if pools[pool].surplus > 0 { return closeServer(slot, .tooManyServers) }
+        let (isPaused, surplus, count) = pools[pool].shared.withLock {
+            ($0.isPaused, $0.surplus, $0.serverCount)
+        }
+        if isPaused { return closeServer(slot, .paused) }
+        if surplus > 0 { return closeServer(slot, .tooManyServers) }
         if isOverLifetime(slot) { return replaceServer(slot) }
         let idleLimit = settings.serverIdleTimeout
         if idleLimit > 0, idleTime >= idleLimit,
-            pools[pool].serverCount > pools[pool].settings.minPoolSize
+            count > pools[pool].settings.minPoolSize
         {
             return closeServer(slot, .serverIdleTimeout)
         }
@@ -104,13 +120,15 @@ extension Worker {
         return now - servers[slot].connectTime >= lifetime
     }
 
-    /// Closes an old server and opens a new one in the background, if the pool has use for it.
+    /// Closes an old server and opens a new one in the background, if the pool is in use.
     private mutating func replaceServer(_ slot: UInt32) {
         let pool = servers[slot].pool
         closeServer(slot, .serverLifetimeOver)
-        if pools[pool].serverCount(.active) > 0 && pools[pool].serverCount(.idle) == 0 {
-            openServer(pool)
+        let servers = servers
+        let isBusy = pools[pool].shared.withLock { pool in
+            !pool.servers.isEmpty && pool.servers.allSatisfy { servers.home(ofFree: $0) == nil }
         }
+        if isBusy && lifecycle.opensServers { openServer(pool) { _ in true } }
     }
 
     /// The timeouts of a client that has a server.
@@ -139,30 +157,42 @@ extension Worker {
     // MARK: Pools
 
     private mutating func inspectPool(_ pool: PoolID) {
-        if pools[pool].waitingCount > 0 { inspectWaiters(pool) }
+        if !pools[pool].gate.isOpen { inspectWaiters(pool) }
         openServersIfWanted(pool)
+        guard isChief else { return }
+        let (now, shared) = (now, pools[pool].shared)
+        let (clientCount, isBelowMinimum) = shared.withLock {
+            ($0.clientCount, $0.isBelowMinimum(now: now))
+        }
         let isWanted =
-            pools[pool].clientCount > 0
+            clientCount > 0
             || directory.configuration.database(named: pools[pool].key.database)?.user != nil
         // No other pool's server is closed for it: that pool may have a minimum too.
-        if isWanted && lifecycle.opensServers && pools[pool].isBelowMinimum(now: now)
-            && pools.mayOpenServer(pool)
+        let (key, limits) = (pools[pool].key, pools[pool].settings)
+        if isWanted && lifecycle.opensServers && isBelowMinimum
+            && self.shared.pools.withLock({ $0.hasRoom(for: key, limits: limits) })
         {
-            openServer(pool)
+            openServer(pool) { $0.isBelowMinimum(now: now) }
         }
-        forgetIfUnused(pool)
+        forgetIfUnused(shared)
     }
 
     /// A pool of a database that only the `*` entry knows goes after autodb_idle_timeout.
-    private mutating func forgetIfUnused(_ pool: PoolID) {
+    private mutating func forgetIfUnused(_ pool: SharedPool) {
         let limit = settings.autodbIdleTimeout
-        guard limit > 0, pools[pool].clientCount == 0, pools[pool].serverCount == 0,
-            directory.configuration.databases[pools[pool].key.database] == nil,
-            now - pools[pool].lastUse >= limit
-        else { return }
-        if let defaults = pools[pool].defaults { states.release(defaults) }
-        for confirmed in pools[pool].confirmedLogins.values { states.release(confirmed) }
-        pools.remove(pool)
+        guard limit > 0, directory.configuration.databases[pool.key.database] == nil else { return }
+        let now = now
+        var unused: [SettingsID] = []
+        let isForgotten = shared.pools.forget(pool) { pool in
+            guard pool.clientCount == 0, pool.serverCount == 0, now - pool.lastUse >= limit else {
+                return false
+            }
+            unused = Array(pool.confirmedLogins.values) + (pool.defaults.map { [$0] } ?? [])
+            return true
+        }
+        guard isForgotten else { return }
+        for state in unused { states.release(state) }
+        issue(.forgetPool(pool))
     }
 
     /// Databases with a forced user have their servers before the first client comes.
@@ -175,13 +205,17 @@ extension Worker {
             }
             let settings = configuration.effectiveSettings(database: database, user: user)
             guard settings.minPoolSize > 0 else { continue }
-            _ = pools.id(for: PoolKey(database: name, user: user), settings: settings)
+            adopt(
+                shared.pools.pool(for: PoolKey(database: name, user: user), settings: settings)
+            )
         }
     }
 
     private mutating func inspectWaiters(_ pool: PoolID) {
         let limits = pools[pool].settings
-        for waiter in pools[pool].allWaiters where isWaiting(waiter) {
+        let (waiters, worker) = (pools[pool].shared.withLock { $0.waiters.all }, id)
+        for waiter in waiters
+        where waiter.worker == worker && isWaiting(waiter.client, ticket: waiter.ticket) {
             let waitTime = now - waiter.since
             let slot = waiter.client.index
             if limits.queryWaitTimeout > 0, waitTime >= limits.queryWaitTimeout {

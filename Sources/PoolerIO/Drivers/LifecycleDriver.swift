@@ -8,7 +8,7 @@ internal import PostgresWire
 extension Worker {
     /// Signals have arrived.
     mutating func signaled() {
-        while let signal = signals.take() {
+        while let signal = signals?.take() {
             switch signal {
             case SIGHUP:
                 log.info("got SIGHUP, re-reading config")
@@ -25,7 +25,7 @@ extension Worker {
                 )
             case SIGQUIT:
                 log.info("got SIGQUIT, fast exit")
-                lifecycle.isFinished = true
+                shared.finish()
             case SIGUSR1:
                 log.info("got SIGUSR1, pausing all activity")
                 setPaused(true, database: nil)
@@ -63,7 +63,7 @@ extension Worker {
         } catch {
             log.warning("\(error)")
         }
-        apply(configuration, loaded.1)
+        issue(.configuration(configuration, loaded.1))
         return nil
     }
 
@@ -77,21 +77,22 @@ extension Worker {
             seedKey: directory.seedKey
         )
         adoptSettings()
-        makeForcedPools()
+        if isChief { makeForcedPools() }
         for pool in pools.ids {
             let key = pools[pool].key
             let database = configuration.database(named: key.database)
-            pools[pool].settings = configuration.effectiveSettings(
-                database: database,
-                user: key.user
-            )
-            pools[pool].forgetFailure()
+            let settings = configuration.effectiveSettings(database: database, user: key.user)
+            pools[pool].settings = settings
             // What a client proved is kept as long as it is about the same secret.
-            if oldDirectory.secret(of: key.user) != directory.secret(of: key.user)
+            let isSecretNew =
+                oldDirectory.secret(of: key.user) != directory.secret(of: key.user)
                 || old.database(named: key.database)?.password != database?.password
-            {
-                pools[pool].credentials = .none
-                pools[pool].derivedKeys = nil
+            pools[pool].shared.withLock { pool in
+                pool.settings = settings
+                pool.forgetFailure()
+                guard isSecretNew else { return }
+                pool.credentials = .none
+                pool.derivedKeys = nil
             }
             guard let database else {
                 closeDatabase(key.database)
@@ -112,10 +113,12 @@ extension Worker {
         directory.replace(configuration)
         adoptSettings()
         for pool in pools.ids {
-            pools[pool].settings = configuration.effectiveSettings(
+            let settings = configuration.effectiveSettings(
                 database: configuration.database(named: pools[pool].key.database),
                 user: pools[pool].key.user
             )
+            pools[pool].settings = settings
+            pools[pool].shared.withLock { $0.settings = settings }
         }
     }
 
@@ -135,12 +138,15 @@ extension Worker {
 
     /// Servers of a pool are replaced as they become free.
     mutating func markServers(of pool: PoolID) {
-        for slot in 0..<UInt32(servers.slotCount)
-        where servers.isUsed(slot) && servers[slot].pool == pool {
-            if servers[slot].state == .idle || servers[slot].state == .used {
-                closeServer(slot, .obsoleteSettings)
-            } else {
-                servers[slot].isCloseNeeded = true
+        for slot in 0..<servers.slotCount {
+            if servers.takeFree(slot) {
+                if servers[slot].pool == pool {
+                    closeServer(slot, .obsoleteSettings)
+                } else {
+                    offer(slot)
+                }
+            } else if servers.isHeld(slot), servers[slot].pool == pool {
+                requireClose(slot)
             }
         }
     }
@@ -153,9 +159,12 @@ extension Worker {
         {
             closeClient(slot, .databaseRemoved)
         }
-        for slot in 0..<UInt32(servers.slotCount)
-        where servers.isUsed(slot) && pools[servers[slot].pool].key.database == database {
-            closeServer(slot, .databaseRemoved)
+        for slot in 0..<servers.slotCount where servers.isHeld(slot) || servers.takeFree(slot) {
+            if pools[servers[slot].pool].key.database == database {
+                closeServer(slot, .databaseRemoved)
+            } else if servers[slot].state.isFree {
+                offer(slot)
+            }
         }
     }
 
@@ -163,22 +172,31 @@ extension Worker {
 
     /// Stops or continues to give servers to the clients of a database, or of all.
     mutating func setPaused(_ isPaused: Bool, database: ByteString?) {
-        if let database {
-            pools.updateDatabase(database) { $0.isPaused = isPaused }
-        } else {
+        shared.pools.setPaused(isPaused, database: database)
+        if database == nil {
             lifecycle.isPaused = isPaused
+            issue(.lifecycle(lifecycle))
         }
-        for pool in pools.ids(ofDatabase: database) {
-            let state = pools.state(ofDatabase: pools[pool].key.database)
-            pools[pool].isPaused = lifecycle.isPaused || state.isPaused
-            if isPaused {
-                for server in pools[pool].freeServers { closeServer(server.index, .paused) }
+        issue(.pauseChanged(database: database, isPaused: isPaused))
+        mustAdvanceLifecycle = true
+    }
+
+    /// Pools have been paused: their free servers are closed; or they go on.
+    mutating func pauseChanged(_ isPaused: Bool, _ database: ByteString?) {
+        let affected = localPools(ofDatabase: database)
+        if !isPaused {
+            for pool in affected { openServersIfWanted(pool) }
+            return
+        }
+        for slot in 0..<servers.slotCount where servers.takeFree(slot) {
+            let pool = servers[slot].pool
+            // It may go on again by now.
+            if affected.contains(pool), pools[pool].shared.withLock({ $0.isPaused }) {
+                closeServer(slot, .paused)
             } else {
-                pools[pool].forgetFailure()
-                openServersIfWanted(pool)
+                offer(slot)
             }
         }
-        advanceLifecycle()
     }
 
     // MARK: Shutdown
@@ -187,42 +205,58 @@ extension Worker {
     mutating func shutDown(_ mode: Lifecycle.Shutdown, _ text: String) {
         if lifecycle.shutdown != nil {
             log.info("got another signal during shutdown, fast exit")
-            lifecycle.isFinished = true
-            return
+            return shared.finish()
         }
         log.info("\(text)")
         lifecycle.shutdown = mode
-        closeTCPListeners()
-        if mode == .waitForServers {
-            for slot in 0..<UInt32(clients.slotCount)
-            where clients.isUsed(slot) && clients[slot].isWaiting {
-                closeClient(slot, .serverShuttingDown)
-            }
-            setPaused(true, database: nil)
-        }
-        advanceLifecycle()
+        issue(.lifecycle(lifecycle))
+        if mode == .waitForServers { setPaused(true, database: nil) }
+        mustAdvanceLifecycle = true
     }
 
-    private mutating func closeTCPListeners() {
+    /// The pooler as a whole does something else now.
+    mutating func adopt(_ lifecycle: Lifecycle) {
+        self.lifecycle = lifecycle
+        guard lifecycle.isShuttingDown else { return }
+        stopTCPListeners()
+        guard lifecycle.shutdown == .waitForServers else { return }
+        for slot in 0..<UInt32(clients.slotCount)
+        where clients.isUsed(slot) && clients[slot].isWaiting {
+            closeClient(slot, .serverShuttingDown)
+        }
+    }
+
+    private mutating func stopTCPListeners() {
         for index in 0..<listeners.count where listeners[index].path == nil {
-            listeners[index].stop()
+            if isChief { listeners[index].stop() } else { listeners[index].forget() }
         }
     }
 
-    /// A client has left: that may be what a shutdown waits for.
-    mutating func clientLeft() {
-        if lifecycle.shutdown == .waitForClients { advanceLifecycle() }
+    /// A client or a server has gone: that may be what somebody waits for.
+    mutating func connectionGone() {
+        if isChief {
+            mustAdvanceLifecycle = true
+        } else if shared.isChiefWaiting {
+            shared.post(.connectionGone, to: .chief)
+        }
     }
 
     /// Looks whether something that is waited for has come about.
     mutating func advanceLifecycle() {
+        mustAdvanceLifecycle = false
+        guard isChief else { return }
         switch lifecycle.shutdown {
         case nil: break
         case .waitForClients:
-            if pools.ids.allSatisfy({ pools[$0].clientCount == 0 }) { lifecycle.isFinished = true }
+            if shared.pools.pools().allSatisfy({ $0.withLock { $0.clientCount == 0 } }) {
+                return shared.finish()
+            }
         case .waitForServers:
-            if servers.count == 0 { lifecycle.isFinished = true }
+            if shared.pools.pools().allSatisfy({ $0.withLock { $0.serverCount == 0 } }) {
+                return shared.finish()
+            }
         }
         advanceConsoleWaits()
+        shared.isChiefWaiting = lifecycle.isShuttingDown || !consoleWaits.isEmpty
     }
 }

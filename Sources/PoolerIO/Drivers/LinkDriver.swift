@@ -9,6 +9,8 @@ extension Worker {
 
     /// Gets a server for a client that has none.
     ///
+    /// Without a lock, if one is free at home and nobody waits.
+    ///
     /// - Returns: whether the client can send now. If not it waits, or has been closed.
     mutating func acquireServer(for slot: UInt32) -> Bool {
         guard let pool = clients[slot].pool else { return false }
@@ -17,26 +19,58 @@ extension Worker {
             return false
         }
         clients[slot].requestTime = now
-        switch pools[pool].request(clients[slot].id, preferring: clients[slot].settings, now: now) {
-        case .assign(let server):
-            return link(slot, server.index)
+        if pools[pool].gate.isOpen, let server = takeHomeServer(pool, for: slot) {
+            return link(slot, server)
+        }
+        switch pools[pool].shared.request(clients[slot].id, of: id, now: now) {
         case .wait(let ticket):
             clients[slot].isWaiting = true
             clients[slot].ticket = ticket
             clients[slot].wasNotified = false
-            openServersIfWanted(pool)
-            return false
+            return matchInTurn(slot, pool)
         case .fail(let reason):
             closeClient(slot, reason)
             return false
         }
     }
 
+    private mutating func takeHomeServer(_ pool: PoolID, for slot: UInt32) -> UInt32? {
+        // Turns are taken over all servers, wherever they are.
+        if pools[pool].settings.serverRoundRobin { return nil }
+        while let server = pools[pool].idle.take(preferring: clients[slot].settings) {
+            if servers.take(server, from: id) { return server.index }
+        }
+        return nil
+    }
+
+    /// Gives free servers to those who wait, up to the client that has just begun to.
+    ///
+    /// - Returns: whether it can send now.
+    private mutating func matchInTurn(_ slot: UInt32, _ pool: PoolID) -> Bool {
+        if servedPool != pool {
+            let outerPool = exchange(&servedPool, with: pool)
+            defer { servedPool = outerPool }
+            let client = clients[slot].id
+            while let match = pools[pool].shared.match(servers) {
+                if match.waiter.worker == id && match.waiter.client == client {
+                    guard takeIn(match) else { continue }
+                    waitEnded(slot)
+                    return link(slot, match.server.index)
+                }
+                give(match)
+            }
+        }
+        openServersIfWanted(pool)
+        return false
+    }
+
     /// Joins a client to a free server.
     ///
     /// - Returns: whether the server is ready for the client.
-    private mutating func link(_ slot: UInt32, _ server: UInt32) -> Bool {
+    mutating func link(_ slot: UInt32, _ server: UInt32) -> Bool {
         let pool = servers[server].pool
+        assert(servers[server].state.isFree && !servers[server].hasClient)
+        assert(!clients[slot].hasServer && !clients[slot].isWaiting)
         // A new server needs no check: its login was one.
         let mustCheck =
             servers[server].state == .used
@@ -179,7 +213,7 @@ extension Worker {
         sendInternal(settings.serverResetQuery, to: server)
     }
 
-    /// Gives a server that is clean to the client that waits longest, or to nobody.
+    /// Gives a server that is clean to the client that waits longest, or to whoever comes.
     mutating func becomeFree(_ server: UInt32) {
         servers[server].task = .none
         let pool = servers[server].pool
@@ -188,17 +222,43 @@ extension Worker {
         move(server, to: .idle)
         servers[server].requestTime = now
         servers[server].lastAnswerTime = now
+        guard !pools[pool].gate.isOpen, servedPool != pool,
+            let waiter = pools[pool].shared.takeWaiter()
+        else { return offer(server) }
+        let outerPool = exchange(&servedPool, with: pool)
+        give(Match(server: servers[server].id, home: id, waiter: waiter))
+        servedPool = outerPool
         serveWaiters(pool)
     }
 
     /// Why a server that has become free is not to be used again.
     private func reasonToClose(_ server: UInt32) -> CloseReason? {
         if servers[server].isCloseNeeded { return .serverCloseNeeded }
-        if pools[servers[server].pool].isPaused { return .paused }
         if servers[server].machine.isUncertain { return .uncertainState }
         if isOverLifetime(server) { return .serverLifetimeOver }
-        if pools[servers[server].pool].surplus > 0 { return .tooManyServers }
-        return nil
+        let pool = servers[server].pool
+        if pools[pool].gate.isOpen { return nil }
+        let (isPaused, surplus) = pools[pool].shared.withLock { ($0.isPaused, $0.surplus) }
+        return isPaused ? .paused : surplus > 0 ? .tooManyServers : nil
+    }
+
+    /// Lets any worker take a free server, and sees to those who began to wait meanwhile.
+    ///
+    /// After this the server may be another worker's.
+    mutating func offer(_ server: UInt32) {
+        let pool = servers[server].pool
+        pools[pool].idle.insert(servers[server].id, settings: servers[server].settings)
+        if pools[pool].idle.count > Self.idleEntryLimit { pruneIdle(pool) }
+        servers.free(server)
+        if !pools[pool].gate.isOpen { serveWaiters(pool) }
+    }
+
+    /// Entries of servers that others took are looked for when there are so many.
+    private static var idleEntryLimit: Int { 256 }
+
+    private mutating func pruneIdle(_ pool: PoolID) {
+        let servers = servers
+        pools[pool].idle.prune { servers.isFreeHere($0) }
     }
 
     /// Hands free servers to waiting clients, the longest waiting first.
@@ -209,32 +269,97 @@ extension Worker {
         guard servedPool != pool else { return }
         let outerPool = exchange(&servedPool, with: pool)
         defer { servedPool = outerPool }
-        while pools[pool].hasWork, let server = pools[pool].availableServer {
-            guard let waiter = pools[pool].takeWaiter() else { return }
-            guard isWaiting(waiter) else { continue }
-            let slot = waiter.client.index
-            endWait(slot)
-            if link(slot, server.index) { serverIsReady(for: slot) }
-        }
+        while let match = pools[pool].shared.match(servers) { give(match) }
     }
 
-    /// Whether the client still stands in its place in the queue.
-    func isWaiting(_ waiter: Waiter) -> Bool {
-        clients.holds(waiter.client.index, generation: waiter.client.generation)
-            && clients[waiter.client.index].isWaiting
-            && clients[waiter.client.index].ticket == waiter.ticket
+    // MARK: Servers move
+
+    /// Brings a server that this worker has taken hold of to its client, wherever that is.
+    private mutating func give(_ match: Match) {
+        let (client, ticket) = (match.waiter.client, match.waiter.ticket)
+        guard match.waiter.worker == id else {
+            stopReceiving(match.server, at: match.home)
+            servers.pass(match.server.index, to: match.waiter.worker)
+            return shared.post(
+                .server(match.server, for: client, ticket: ticket),
+                to: match.waiter.worker
+            )
+        }
+        if takeIn(match) { assign(match.server.index, to: client, ticket: ticket) }
+    }
+
+    /// Makes this worker the home of a server that it has taken hold of for one of its clients.
+    ///
+    /// - Returns: false when the kernel refused; the client then waits on, at the head of the queue.
+    private mutating func takeIn(_ match: Match) -> Bool {
+        if match.home == id { return true }
+        stopReceiving(match.server, at: match.home)
+        return startReceiving(match.server, for: match.waiter.client, match.waiter.ticket)
+    }
+
+    func stopReceiving(_ server: ServerID, at home: WorkerID) {
+        Reactor.remove(
+            servers[server.index].transport.descriptor,
+            from: shared.reactors[home]
+        )
+    }
+
+    private mutating func startReceiving(
+        _ server: ServerID,
+        for client: ClientID,
+        _ ticket: UInt32
+    ) -> Bool {
+        let isAdded = reactor.add(
+            servers[server.index].transport.descriptor,
+            Token(.server, slot: server.index, generation: server.generation)
+        )
+        if isAdded { return true }
+        closeServer(server.index, .serverConnectionLost)
+        if isWaiting(client, ticket: ticket) { rejoin(client.index) }
+        return false
+    }
+
+    /// Another worker has passed a free server on, for a client of this one.
+    mutating func serverArrived(_ server: ServerID, _ client: ClientID, _ ticket: UInt32) {
+        servers.receive(server)
+        let pool = servers[server.index].pool
+        let outerPool = exchange(&servedPool, with: pool)
+        if startReceiving(server, for: client, ticket) {
+            assign(server.index, to: client, ticket: ticket)
+        }
+        servedPool = outerPool
+        if !pools[pool].gate.isOpen { serveWaiters(pool) }
+    }
+
+    /// Gives a free server to the client that waits under a ticket, or, if it has left, to the next.
+    private mutating func assign(_ server: UInt32, to client: ClientID, ticket: UInt32) {
+        guard isWaiting(client, ticket: ticket) else { return offer(server) }
+        waitEnded(client.index)
+        if link(client.index, server) { serverIsReady(for: client.index) }
+    }
+
+    // MARK: The queue
+
+    /// Whether a client of this worker waits under a ticket.
+    func isWaiting(_ client: ClientID, ticket: UInt32) -> Bool {
+        clients.holds(client.index, generation: client.generation)
+            && clients[client.index].isWaiting && clients[client.index].ticket == ticket
     }
 
     /// Takes a client out of its pool's queue.
     mutating func endWait(_ slot: UInt32) {
         guard clients[slot].isWaiting, let pool = clients[slot].pool else { return }
+        let (client, ticket) = (clients[slot].id, clients[slot].ticket)
+        let worker = id
+        // If it has been given a server already, that goes to the next when it arrives.
+        _ = pools[pool].shared.withLock { $0.leave(client, of: worker, ticket: ticket) }
+        waitEnded(slot)
+    }
+
+    private mutating func waitEnded(_ slot: UInt32) {
+        guard clients[slot].isWaiting, let pool = clients[slot].pool else { return }
         clients[slot].isWaiting = false
-        pools[pool].waitEnded()
         pools[pool].counters.waitMicroseconds &+= UInt64(max(0, now - clients[slot].requestTime))
-        // The first place must be that of a client that waits: its time opens the reserve.
-        while let first = pools[pool].firstWaiter, !isWaiting(first) {
-            _ = pools[pool].takeWaiter()
-        }
     }
 
     /// Puts a client whose server died before it was used back to the head of the queue.
@@ -244,25 +369,31 @@ extension Worker {
         let server = clients[slot].server
         let since = clients[slot].requestTime
         detach(slot, from: server)
-        guard let pool = clients[slot].pool else { return }
-        clients[slot].ticket &+= 1
         clients[slot].isWaiting = true
         clients[slot].requestTime = since
-        pools[pool].putBack(
-            Waiter(client: clients[slot].id, ticket: clients[slot].ticket, since: since)
-        )
+        rejoin(slot)
+    }
+
+    private mutating func rejoin(_ slot: UInt32) {
+        guard let pool = clients[slot].pool else { return }
+        let (client, worker, since) = (clients[slot].id, id, clients[slot].requestTime)
+        clients[slot].ticket = pools[pool].shared.withLock {
+            $0.putBack(client, of: worker, since: since)
+        }
     }
 
     /// Changes what a server is counted as.
     mutating func move(_ server: UInt32, to state: ServerState) {
         let old = exchange(&servers[server].state, with: state)
-        guard old != state else { return }
-        pools[servers[server].pool].move(
-            servers[server].id,
-            from: old,
-            to: state,
-            settings: servers[server].settings
-        )
+        guard old.isCounted || state.isCounted else { return }
+        pools[servers[server].pool].shared.withLock { $0.serverMoved(from: old, to: state) }
+    }
+
+    /// Has a server replaced as soon as it is free.
+    mutating func requireClose(_ server: UInt32) {
+        guard !servers[server].isCloseNeeded else { return }
+        servers[server].isCloseNeeded = true
+        pools[servers[server].pool].shared.withLock { $0.outdatedCount += 1 }
     }
 }
 

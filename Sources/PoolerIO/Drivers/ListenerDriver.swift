@@ -27,30 +27,44 @@ extension Worker {
                 peer = SocketAddress(storage)
                 SocketOptions.apply(settings, to: descriptor)
             }
-            addClient(descriptor, peer)
+            let worker = shared.loads.place(acceptedBy: id)
+            if worker == id {
+                addClient(descriptor, peer)
+            } else {
+                shared.post(.connection(descriptor: descriptor, peer: peer), to: worker)
+            }
         }
     }
 
-    private mutating func addClient(_ descriptor: Int32, _ peer: SocketAddress) {
+    /// Adds a connection, which has been counted for this worker.
+    ///
+    /// - Returns: its slot, or nil when the kernel refused to watch it.
+    @discardableResult
+    mutating func addClient(
+        _ descriptor: Int32,
+        _ peer: SocketAddress,
+        number: UInt64? = nil
+    ) -> UInt32? {
         let (slot, generation) = clients.nextIdentity
         let token = Token(.client, slot: slot, generation: generation)
         guard reactor.add(descriptor, token) else {
             close(descriptor)
-            return
+            shared.loads.add(-1, to: self.id)
+            return nil
         }
         let id = ClientID(index: slot, generation: generation)
         clients.insert(
             Client(
                 transport: Transport(descriptor: descriptor, token: token),
-                number: takeNumber(),
+                number: number ?? shared.takeNumber(),
                 address: peer,
                 now: now
             )
         )
-        clientCount += 1
         if settings.clientLoginTimeout > 0 {
             loginQueue.add(id, deadline: now + settings.clientLoginTimeout, isDraining: false)
         }
+        return slot
     }
 
     /// There are no descriptors left: rather than being told so again and again, wait for a tick.
@@ -63,11 +77,13 @@ extension Worker {
     /// Starts or stops to be told of new clients.
     mutating func watchListeners(reads: Bool) {
         for index in 0..<listeners.count where listeners[index].descriptor >= 0 {
-            reactor.update(
+            // A descriptor that is watched exclusively cannot be changed, only added anew.
+            Reactor.remove(listeners[index].descriptor, from: reactor.descriptor)
+            guard reads else { continue }
+            _ = reactor.add(
                 listeners[index].descriptor,
                 Token(.listener, slot: UInt32(index)),
-                reads: reads,
-                writes: false
+                isExclusive: true
             )
         }
     }

@@ -211,7 +211,8 @@ extension Worker {
             guard let names = clientNames(slot) else { return }
             statement = statementNames[names].slot(of: statement)
         }
-        pools[servers[slot].pool].accepted(statement: statements.serial(of: statement))
+        let serial = statements.serial(of: statement)
+        pools[servers[slot].pool].shared.withLock { $0.accepted(statement: serial) }
     }
 
     /// Where the names of the prepared statements of a server's client are.
@@ -260,7 +261,7 @@ extension Worker {
     private mutating func discardStatements(_ slot: UInt32) {
         if servers[slot].machine.owesStatements {
             // Requests behind it are about statements that are in doubt now.
-            servers[slot].isCloseNeeded = true
+            requireClose(slot)
             servers[slot].machine.becomeUncertain()
             return
         }
@@ -378,10 +379,18 @@ extension Worker {
         }
         for statement in servers[slot].statements.removeAll() { statements.release(statement) }
         states.release(servers[slot].settings)
-        pools[pool].serverClosed(servers[slot].id, in: servers[slot].state)
-        pools.countServer(-1, of: pool)
+        let (id, state, isOutdated) = (
+            servers[slot].id, servers[slot].state, servers[slot].isCloseNeeded
+        )
         servers.remove(slot)
+        pools[pool].shared.withLock { pool in
+            pool.serverClosed(id, in: state)
+            if isOutdated { pool.outdatedCount -= 1 }
+        }
+        let key = pools[pool].key
+        shared.pools.withLock { $0.serverClosed(of: key) }
         openServersIfWanted(pool)
+        connectionGone()
     }
 
     private mutating func sendTerminate(_ slot: UInt32) {

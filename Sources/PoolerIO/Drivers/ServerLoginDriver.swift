@@ -10,42 +10,55 @@ internal import PostgresWire
 extension Worker {
     /// Opens as many servers as the pool wants now, making room across pools where a limit is met.
     mutating func openServersIfWanted(_ pool: PoolID) {
-        while pools[pool].wantsServer(now: now) && lifecycle.opensServers {
-            guard openServer(pool) else { return }
+        guard lifecycle.opensServers, !pools[pool].gate.isOpen else { return }
+        let now = now
+        while pools[pool].shared.withLock({ $0.wantsServer(now: now) }) {
+            guard openServer(pool, if: { $0.wantsServer(now: now) }) else { return }
         }
     }
 
     /// Opens a server.
     ///
+    /// - Parameter isWanted: asked once more when there is room for one.
     /// - Returns: whether one is on its way now.
     @discardableResult
-    mutating func openServer(_ pool: PoolID) -> Bool {
-        while !pools.mayOpenServer(pool) {
-            guard let victimPool = pools.poolToEvictFrom(for: pool),
-                let victim = pools[victimPool].longestIdleServer
-            else { return false }
-            closeServer(victim.index, .evicted)
-        }
+    mutating func openServer(_ pool: PoolID, if isWanted: (inout Pool) -> Bool) -> Bool {
         let key = pools[pool].key
         guard let database = directory.configuration.database(named: key.database) else {
-            pools[pool].loginFailed(.databaseRemoved, startedAt: now, now: now, jitter: 0)
+            let now = now
+            pools[pool].shared.withLock {
+                $0.loginFailed(.databaseRemoved, startedAt: now, now: now, jitter: 0)
+            }
             return false
         }
+        guard makeRoom(for: key, limits: pools[pool].settings) else { return false }
         let endpoint = endpoint(for: database)
-        let (slot, generation) = servers.nextIdentity
-        let id = ServerID(index: slot, generation: generation)
-        servers.insert(
+        let (number, now) = (shared.takeNumber(), now)
+        let id = servers.insert { id in
             Server(
                 id: id,
-                number: takeNumber(),
+                number: number,
                 pool: pool,
                 endpoint: endpoint,
                 task: .resolving,
                 now: now
             )
-        )
-        pools[pool].serverOpened()
-        pools.countServer(1, of: pool)
+        }
+        guard let id else {
+            shared.pools.withLock { $0.serverClosed(of: key) }
+            return false
+        }
+        let isOpened = pools[pool].shared.withLock { pool in
+            guard isWanted(&pool) else { return false }
+            pool.serverOpened(id)
+            return true
+        }
+        guard isOpened else {
+            servers.remove(id.index)
+            shared.pools.withLock { $0.serverClosed(of: key) }
+            return false
+        }
+        let slot = id.index
         if case .name(let name, let port) = endpoint {
             switch hosts.lookUp(name, now: now) {
             case .known(let address): servers[slot].endpoint = .tcp(address.with(port: port))
@@ -58,6 +71,40 @@ extension Worker {
             }
         }
         return connectServer(slot)
+    }
+
+    /// Counts a server more for a key; where a limit is met, free servers of other pools make room.
+    ///
+    /// - Returns: whether there was room.
+    private mutating func makeRoom(for key: PoolKey, limits: Settings) -> Bool {
+        while !shared.pools.withLock({ $0.admitServer(of: key, limits: limits) }) {
+            let lists = shared.pools.withLock { $0.poolsInTheWay(of: key, limits: limits) }
+            var victims: [(server: ServerID, home: WorkerID)] = []
+            for list in lists {
+                let candidates = shared.pools.pools(list).compactMap {
+                    $0.longestFreeServer(servers)
+                }
+                guard let victim = candidates.first else { return false }
+                victims.append(victim)
+            }
+            guard let victim = victims.first else { continue }
+            evict(victim.server, from: victim.home)
+        }
+        return true
+    }
+
+    /// Closes a free server, wherever it is at home, unless somebody has just taken it.
+    private mutating func evict(_ server: ServerID, from home: WorkerID) {
+        guard servers.take(server, from: home) else { return }
+        if home != id { stopReceiving(server, at: home) }
+        adopt(poolOf: server)
+        closeServer(server.index, .evicted)
+    }
+
+    /// Makes the pool of a server that came from elsewhere known here.
+    private mutating func adopt(poolOf server: ServerID) {
+        let pool = servers[server.index].pool
+        for shared in shared.pools.pools([pool]) { adopt(shared) }
     }
 
     private mutating func endpoint(for database: DatabaseEntry) -> Endpoint {
@@ -78,7 +125,7 @@ extension Worker {
     mutating func resolved() {
         for answer in resolver.takeAnswers() {
             hosts.store(answer, now: now, settings: settings)
-            for slot in 0..<UInt32(servers.slotCount) where servers.isUsed(slot) {
+            for slot in 0..<servers.slotCount where servers.isHeld(slot) {
                 guard servers[slot].task == .resolving,
                     case .name(let name, let port) = servers[slot].endpoint, name == answer.name
                 else { continue }
@@ -124,7 +171,7 @@ extension Worker {
             ServerAuthentication(
                 user: pools[pool].key.user,
                 credentials: credentials(of: pool, database),
-                derivedKeys: pools[pool].derivedKeys,
+                derivedKeys: pools[pool].shared.withLock { $0.derivedKeys },
                 nonce: nonce
             )
         )
@@ -148,7 +195,8 @@ extension Worker {
     }
 
     private func credentials(of pool: PoolID, _ database: DatabaseEntry) -> Credentials {
-        if pools[pool].credentials != .none { return pools[pool].credentials }
+        let learned = pools[pool].shared.withLock { $0.credentials }
+        if learned != .none { return learned }
         if let password = database.password { return .plain(password) }
         return directory.secret(of: pools[pool].key.user).map { Credentials($0) } ?? .none
     }
@@ -206,8 +254,12 @@ extension Worker {
         servers[slot].task = .none
         servers[slot].cancelKey = login.cancelKey
         servers[slot].lifetime = drawLifetime(pool)
-        pools[pool].loginSucceeded()
-        pools[pool].derivedKeys = login.derivedKeys
+        let fixedParameters = login.parameters.filter { !SettingsStates.isTracked($0.name) }
+        pools[pool].shared.withLock { pool in
+            pool.loginSucceeded()
+            pool.derivedKeys = login.derivedKeys
+            pool.fixedParameters = fixedParameters
+        }
         var state = SettingsID.empty
         for parameter in login.parameters where SettingsStates.isTracked(parameter.name) {
             let old = state
@@ -220,7 +272,6 @@ extension Worker {
             states.release(old)
         }
         servers[slot].settings = state
-        pools[pool].fixedParameters = login.parameters.filter { !SettingsStates.isTracked($0.name) }
         if let database = directory.configuration.database(named: pools[pool].key.database),
             let query = database.connectQuery, !query.isEmpty
         {
@@ -238,12 +289,9 @@ extension Worker {
     }
 
     private mutating func adoptDefaults(_ pool: PoolID, _ state: SettingsID) {
-        guard pools[pool].defaults != state else { return }
         states.retain(state)
-        if let old = pools[pool].defaults { states.release(old) }
-        pools[pool].defaults = state
-        for confirmed in pools[pool].confirmedLogins.values { states.release(confirmed) }
-        pools[pool].confirmedLogins = [:]
+        let outdated = pools[pool].shared.withLock { $0.adoptDefaults(state) }
+        for state in outdated { states.release(state) }
     }
 
     /// Each server gets a lifetime of its own, up to a tenth shorter than server_lifetime, so that
@@ -259,20 +307,34 @@ extension Worker {
     mutating func loginFailed(_ slot: UInt32, _ reason: CloseReason) {
         let pool = servers[slot].pool
         let jitter = Double.random(in: 0..<1, using: &random)
-        pools[pool].derivedKeys = nil
-        pools[pool].loginFailed(
-            reason,
-            startedAt: servers[slot].connectTime,
-            now: now,
-            jitter: jitter
-        )
+        let (start, now) = (servers[slot].connectTime, now)
+        pools[pool].shared.withLock { pool in
+            pool.derivedKeys = nil
+            pool.loginFailed(reason, startedAt: start, now: now, jitter: jitter)
+        }
         if let database = directory.configuration.database(named: pools[pool].key.database) {
             hosts.failed(database.name, of: database.hosts.count)
         }
         closeServer(slot, reason)
-        guard pools[pool].serverCount == 0, !reason.isTemporary else { return }
-        for waiter in pools[pool].allWaiters where isWaiting(waiter) {
-            closeClient(waiter.client.index, Pool.repeated(reason))
+        guard !reason.isTemporary else { return }
+        let hopeless = pools[pool].shared.withLock {
+            $0.serverCount == 0 ? $0.takeAllWaiters() : []
+        }
+        for waiter in hopeless {
+            if waiter.worker == id {
+                if isWaiting(waiter.client, ticket: waiter.ticket) {
+                    closeClient(waiter.client.index, Pool.repeated(reason))
+                }
+            } else {
+                shared.post(
+                    .noServer(
+                        for: waiter.client,
+                        ticket: waiter.ticket,
+                        Pool.repeated(reason)
+                    ),
+                    to: waiter.worker
+                )
+            }
         }
     }
 }

@@ -1,28 +1,96 @@
 // What the console's SHOW commands see: a copy of the state of every connection and pool, made only
-// for the parts that a command asks for.
+// for the parts that a command asks for. Each worker copies what it has, the chief adds them up.
 
 internal import CLinux
 internal import PoolerCore
 internal import PostgresWire
 
+/// What one worker, or all together, have for a SHOW command.
+struct WorkerSnapshot: Sendable {
+    /// Servers by state, for one pool.
+    struct PoolPart: Sendable {
+        var servers: [ServerState: Int] = [:]
+        var cancelRequestCount = 0
+    }
+
+    var clients: [SocketSnapshot] = []
+    var servers: [SocketSnapshot] = []
+    var pools: [PoolID: PoolPart] = [:]
+    var consoleClientCount = 0
+    var totals: [DatabaseTotals] = []
+    var usedClientCount = 0
+    var freeClientCount = 0
+    var loginClientCount = 0
+    var nameCount = 0
+    var pendingNameCount = 0
+    var bufferCount = 0
+
+    static func += (left: inout WorkerSnapshot, right: WorkerSnapshot) {
+        left.clients += right.clients
+        left.servers += right.servers
+        for (id, part) in right.pools {
+            for (state, count) in part.servers {
+                left.pools[id, default: PoolPart()].servers[state, default: 0] += count
+            }
+            left.pools[id, default: PoolPart()].cancelRequestCount += part.cancelRequestCount
+        }
+        left.consoleClientCount += right.consoleClientCount
+        for entry in right.totals {
+            guard let index = left.totals.firstIndex(where: { $0.database == entry.database })
+            else {
+                left.totals.append(entry)
+                continue
+            }
+            var sum = left.totals[index].totals
+            sum += entry.totals
+            left.totals[index] = DatabaseTotals(database: entry.database, totals: sum)
+        }
+        left.usedClientCount += right.usedClientCount
+        left.freeClientCount += right.freeClientCount
+        left.loginClientCount += right.loginClientCount
+        // Each worker resolves names for itself, mostly the same ones.
+        left.nameCount = max(left.nameCount, right.nameCount)
+        left.pendingNameCount = max(left.pendingNameCount, right.pendingNameCount)
+        left.bufferCount += right.bufferCount
+    }
+}
+
 extension Worker {
-    /// Copies the state that a SHOW command needs.
-    func snapshot(_ parts: SnapshotParts) -> ConsoleSnapshot {
-        var snapshot = ConsoleSnapshot()
+    /// Copies what this worker has of the state that a SHOW command needs.
+    mutating func snapshot(_ parts: SnapshotParts) -> WorkerSnapshot {
+        var snapshot = WorkerSnapshot()
         if parts.contains(.clients) { snapshot.clients = clientSnapshots() }
-        if parts.contains(.servers) { snapshot.servers = serverSnapshots() }
-        if parts.contains(.pools) { snapshot.pools = poolSnapshots() }
-        if parts.contains(.databases) { snapshot.databases = databaseSnapshots() }
+        if !parts.isDisjoint(with: [.servers, .pools]) { copyServers(parts, to: &snapshot) }
+        if !parts.isDisjoint(with: [.statistics, .overall]) { snapshot.totals = databaseTotals() }
+        snapshot.consoleClientCount = consoleClientCount
+        snapshot.usedClientCount = clients.count
+        snapshot.freeClientCount = clients.freeCount
+        if parts.contains(.lists) {
+            snapshot.loginClientCount = clientSnapshots().count { $0.state == .client(.login) }
+        }
+        snapshot.nameCount = hosts.count
+        snapshot.pendingNameCount = hosts.pendingCount
+        snapshot.bufferCount = 1
+        return snapshot
+    }
+
+    /// What a SHOW command sees, from what all workers have.
+    func consoleSnapshot(_ parts: SnapshotParts, _ all: WorkerSnapshot) -> ConsoleSnapshot {
+        var snapshot = ConsoleSnapshot()
+        snapshot.clients = all.clients
+        if parts.contains(.servers) { snapshot.servers = all.servers }
+        if parts.contains(.pools) { snapshot.pools = poolSnapshots(all) }
+        if parts.contains(.databases) { snapshot.databases = databaseSnapshots(all) }
         if parts.contains(.users) { snapshot.users = userSnapshots() }
         if parts.contains(.statistics) {
-            snapshot.statistics = statistics.period.snapshot(databaseTotals(), now: now)
+            snapshot.statistics = statistics.period.snapshot(all.totals, now: now)
         }
         if parts.contains(.overall) {
-            snapshot.overall = statistics.period.overall(databaseTotals(), now: now)
+            snapshot.overall = statistics.period.overall(all.totals, now: now)
         }
         if parts.contains(.settings) { snapshot.settings = settingSnapshots() }
-        if parts.contains(.lists) { snapshot.lists = listsSnapshot() }
-        if parts.contains(.memory) { snapshot.memory = memorySnapshot() }
+        if parts.contains(.lists) { snapshot.lists = listsSnapshot(all) }
+        if parts.contains(.memory) { snapshot.memory = memorySnapshot(all) }
         if parts.contains(.state) { snapshot.state = lifecycle.isPaused ? .paused : .active }
         return snapshot
     }
@@ -82,12 +150,20 @@ extension Worker {
         }
     }
 
-    private func serverSnapshots() -> [SocketSnapshot] {
-        var rows: [SocketSnapshot] = []
-        for slot in 0..<UInt32(servers.slotCount) where servers.isUsed(slot) {
-            rows.append(serverSnapshot(slot))
+    private mutating func copyServers(_ parts: SnapshotParts, to snapshot: inout WorkerSnapshot) {
+        for slot in 0..<servers.slotCount {
+            let wasFree = servers.takeFree(slot)
+            guard wasFree || servers.isHeld(slot) else { continue }
+            if parts.contains(.servers) { snapshot.servers.append(serverSnapshot(slot)) }
+            let pool = servers[slot].pool
+            snapshot.pools[pool, default: .init()].servers[servers[slot].state, default: 0] += 1
+            if wasFree { offer(slot) }
         }
-        return rows
+        for slot in 0..<UInt32(cancelers.slotCount) where cancelers.isUsed(slot) {
+            let server = cancelers[slot].server
+            guard servers.holds(server.index, generation: server.generation) else { continue }
+            snapshot.pools[servers[server.index].pool, default: .init()].cancelRequestCount += 1
+        }
     }
 
     private func serverSnapshot(_ slot: UInt32) -> SocketSnapshot {
@@ -127,39 +203,33 @@ extension Worker {
 
     // MARK: Pools
 
-    private func poolSnapshots() -> [PoolSnapshot] {
-        var rows = pools.ids.map { poolSnapshot($0) }
+    private func poolSnapshots(_ all: WorkerSnapshot) -> [PoolSnapshot] {
+        var rows = shared.pools.pools().map { poolSnapshot($0, all.pools[$0.id] ?? .init()) }
         var console = PoolSnapshot(database: "pgbouncer", user: "pgbouncer")
-        console.clientActive = consoleClientCount
+        console.clientActive = all.consoleClientCount
         console.poolMode = "statement"
         if console.clientActive > 0 { rows.append(console) }
         return rows
     }
 
-    private func poolSnapshot(_ id: PoolID) -> PoolSnapshot {
-        let key = pools[id].key
-        var row = PoolSnapshot(database: key.database, user: key.user)
-        row.clientWaiting = pools[id].waitingCount
-        row.clientActive = pools[id].clientCount - pools[id].waitingCount
-        row.serverActive = pools[id].serverCount(.active)
-        row.serverIdle = pools[id].serverCount(.idle)
-        row.serverUsed = pools[id].serverCount(.used)
-        row.serverTested = pools[id].serverCount(.tested)
-        row.serverLogin = pools[id].serverCount(.login)
-        row.serverBeingCanceled = pools[id].serverCount(.beingCanceled)
-        for slot in 0..<UInt32(cancelers.slotCount) where cancelers.isUsed(slot) {
-            let server = cancelers[slot].server
-            guard servers.holds(server.index, generation: server.generation),
-                servers[server.index].pool == id
-            else { continue }
-            row.clientActiveCancelRequest += 1
-            row.serverActiveCancel += 1
+    private func poolSnapshot(_ pool: SharedPool, _ part: WorkerSnapshot.PoolPart) -> PoolSnapshot {
+        var row = PoolSnapshot(database: pool.key.database, user: pool.key.user)
+        let (waitingCount, clientCount, first, mode) = pool.withLock {
+            ($0.waiters.count, $0.clientCount, $0.waiters.first?.since, $0.settings.poolMode)
         }
-        if let first = pools[id].allWaiters.first(where: { isWaiting($0) }) {
-            row.maxWaitMicroseconds = UInt64(max(0, now - first.since))
-        }
-        row.poolMode = ByteString(pools[id].settings.poolMode.rawValue)
-        if let database = directory.configuration.database(named: key.database),
+        row.clientWaiting = waitingCount
+        row.clientActive = clientCount - waitingCount
+        row.serverActive = part.servers[.active] ?? 0
+        row.serverIdle = part.servers[.idle] ?? 0
+        row.serverUsed = part.servers[.used] ?? 0
+        row.serverTested = part.servers[.tested] ?? 0
+        row.serverLogin = part.servers[.login] ?? 0
+        row.serverBeingCanceled = part.servers[.beingCanceled] ?? 0
+        row.clientActiveCancelRequest = part.cancelRequestCount
+        row.serverActiveCancel = part.cancelRequestCount
+        if let first { row.maxWaitMicroseconds = UInt64(max(0, now - first)) }
+        row.poolMode = ByteString(mode.rawValue)
+        if let database = directory.configuration.database(named: pool.key.database),
             database.hosts.count > 1
         {
             row.loadBalanceHosts = ByteString(database.loadBalanceHosts.rawValue)
@@ -175,11 +245,11 @@ extension Worker {
 
     // MARK: Databases and users
 
-    private func databaseSnapshots() -> [DatabaseSnapshot] {
+    private func databaseSnapshots(_ all: WorkerSnapshot) -> [DatabaseSnapshot] {
         let configuration = directory.configuration
         var names = configuration.databaseNames
-        for pool in pools.ids where !names.contains(pools[pool].key.database) {
-            names.append(pools[pool].key.database)
+        for pool in shared.pools.pools() where !names.contains(pool.key.database) {
+            names.append(pool.key.database)
         }
         var console = DatabaseSnapshot(name: "pgbouncer")
         console.port = settings.listenPort
@@ -187,7 +257,7 @@ extension Worker {
         console.forceUser = "pgbouncer"
         console.poolSize = 2
         console.poolMode = "statement"
-        console.currentClientConnections = consoleClientCount
+        console.currentClientConnections = all.consoleClientCount
         return names.compactMap { databaseSnapshot($0) } + [console]
     }
 
@@ -195,7 +265,7 @@ extension Worker {
         let configuration = directory.configuration
         guard let entry = configuration.database(named: name) else { return nil }
         let effective = configuration.effectiveSettings(database: entry, user: nil)
-        let state = pools.state(ofDatabase: name)
+        let state = shared.pools.withLock { $0.state(ofDatabase: name) }
         var row = DatabaseSnapshot(name: name)
         row.host = entry.hosts.isEmpty ? nil : ByteString(entry.hosts.joined(separator: ","))
         row.port = entry.port
@@ -220,10 +290,10 @@ extension Worker {
 
     private func userSnapshots() -> [UserSnapshot] {
         var names = Set(directory.userNames + directory.configuration.userNames)
-        for pool in pools.ids { names.insert(pools[pool].key.user) }
+        for pool in shared.pools.pools() { names.insert(pool.key.user) }
         return names.sorted().map { name in
             let overrides = directory.configuration.users[name]?.overrides ?? Overrides()
-            let state = pools.state(ofUser: name)
+            let state = shared.pools.withLock { $0.state(ofUser: name) }
             var row = UserSnapshot(name: name)
             row.poolSize = overrides.poolSize
             row.reservePoolSize = overrides.reservePoolSize
@@ -250,62 +320,56 @@ extension Worker {
 
     // MARK: Counts
 
-    private func listsSnapshot() -> ListsSnapshot {
+    private func listsSnapshot(_ all: WorkerSnapshot) -> ListsSnapshot {
         var lists = ListsSnapshot()
-        lists.databases = databaseSnapshots().count
+        lists.databases = databaseSnapshots(all).count
         lists.users = userSnapshots().count
-        lists.pools = poolSnapshots().count
-        lists.freeClients = clients.freeCount
-        lists.usedClients = clients.count
-        lists.loginClients = clientSnapshots().count { $0.state == .client(.login) }
+        lists.pools = poolSnapshots(all).count
+        lists.freeClients = all.freeClientCount
+        lists.usedClients = all.usedClientCount
+        lists.loginClients = all.loginClientCount
         lists.freeServers = servers.freeCount
-        lists.usedServers = servers.count
-        lists.dnsNames = hosts.count
-        lists.dnsPending = hosts.pendingCount
+        lists.usedServers = Int(servers.slotCount) - servers.freeCount
+        lists.dnsNames = all.nameCount
+        lists.dnsPending = all.pendingNameCount
         return lists
     }
 
-    private func memorySnapshot() -> [MemorySlab: MemorySnapshot] {
+    private func memorySnapshot(_ all: WorkerSnapshot) -> [MemorySlab: MemorySnapshot] {
         [
             .clients: MemorySnapshot(
                 entryByteCount: MemoryLayout<Client>.stride,
-                usedCount: clients.count,
-                freeCount: clients.freeCount
+                usedCount: all.usedClientCount,
+                freeCount: all.freeClientCount
             ),
             .servers: MemorySnapshot(
                 entryByteCount: MemoryLayout<Server>.stride,
-                usedCount: servers.count,
+                usedCount: Int(servers.slotCount) - servers.freeCount,
                 freeCount: servers.freeCount
             ),
             .pools: MemorySnapshot(
                 entryByteCount: MemoryLayout<Pool>.stride,
-                usedCount: pools.ids.count,
-                freeCount: 0
+                usedCount: shared.pools.pools().count
             ),
             .users: MemorySnapshot(
                 entryByteCount: MemoryLayout<UserState>.stride,
-                usedCount: directory.userNames.count,
-                freeCount: 0
+                usedCount: directory.userNames.count
             ),
             .databases: MemorySnapshot(
                 entryByteCount: MemoryLayout<DatabaseEntry>.stride,
-                usedCount: directory.configuration.databaseNames.count,
-                freeCount: 0
+                usedCount: directory.configuration.databaseNames.count
             ),
             .buffers: MemorySnapshot(
                 entryByteCount: ReceiveBuffer.capacity,
-                usedCount: 1,
-                freeCount: 0
+                usedCount: all.bufferCount
             ),
             .parameterLists: MemorySnapshot(
                 entryByteCount: 64,
-                usedCount: states.count,
-                freeCount: 0
+                usedCount: states.count
             ),
             .serverPreparedStatements: MemorySnapshot(
                 entryByteCount: 48,
-                usedCount: statements.count,
-                freeCount: 0
+                usedCount: statements.count
             ),
         ]
     }

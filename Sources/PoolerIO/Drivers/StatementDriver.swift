@@ -36,7 +36,7 @@ extension Worker {
             else { return nil }
             let body = ByteString(copying: bytes.extracting(nameEnd + 1..<end))
             guard let serial = statements.serial(ofBody: body),
-                pools[pool].acceptedStatements.contains(serial)
+                pools[pool].shared.withLock({ $0.acceptedStatements.contains(serial) })
             else { return nil }
             let name = ByteString(copying: bytes.extracting(bodyStart..<nameEnd))
             _ = insertStatement(name, statements.retain(body: body), of: slot)
@@ -186,7 +186,7 @@ extension Worker {
         let bodyStart = offset + MessageHeader.byteCount
         let end = offset + header.messageByteCount
         if header.bodyByteCount > Self.trackedParseLimit {
-            servers[server].isCloseNeeded = true
+            requireClose(server)
             servers[server].machine.becomeUncertain()
             servers[server].machine.expect(Expectation(.parse, .client))
             return passOn(header, at: offset, of: bytes, from: slot)
@@ -222,7 +222,7 @@ extension Worker {
         statements.retain(statement)
         pools[servers[server].pool].counters.serverParses &+= 1
         servers[server].machine.expect(Expectation(.parse, .client, statement: entry))
-        let serial = statements.serial(of: statement)
+        let serial = statementNames[clients[slot].names].serial(of: entry)
         toServer.insertHeader(
             .parse,
             bodyByteCount: StatementName.byteCount(serial: serial) + body.count,
@@ -245,7 +245,7 @@ extension Worker {
         from slot: UInt32
     ) -> Int {
         let server = clients[slot].server
-        servers[server].isCloseNeeded = true
+        requireClose(server)
         servers[server].machine.expect(Expectation(.parse, .pooler))
         toServer.insertHeader(.parse, bodyByteCount: name.byteCount + 4, among: bytes)
         toServer.insert(ByteString(copying: name).bytes, among: bytes)
@@ -376,7 +376,11 @@ extension Worker {
             clients[slot].names = statementNames.nextIdentity.slot
             statementNames.insert(ClientStatements())
         }
-        return statementNames[clients[slot].names].insert(name: name, slot: statement)
+        return statementNames[clients[slot].names].insert(
+            name: name,
+            slot: statement,
+            serial: statements.serial(of: statement)
+        )
     }
 
     /// Sees to it that the server has the statement that the client means by `name`.
@@ -390,7 +394,7 @@ extension Worker {
     ) -> UInt64? {
         guard let entry = entry(named: name, of: slot) else { return nil }
         let statement = statementNames[clients[slot].names].slot(of: entry)
-        let serial = statements.serial(of: statement)
+        let serial = statementNames[clients[slot].names].serial(of: entry)
         if servers[server].statements.use(statement) { return serial }
         makeRoom(on: server, among: bytes)
         servers[server].statements.insert(statement)

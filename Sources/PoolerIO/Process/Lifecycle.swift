@@ -3,9 +3,9 @@
 internal import PoolerCore
 
 /// What the pooler as a whole is doing.
-struct Lifecycle {
+struct Lifecycle: Sendable {
     /// How the pooler is to end.
-    enum Shutdown {
+    enum Shutdown: Sendable {
         /// When all clients have left (SIGTERM).
         case waitForClients
         /// When all servers have been released (SIGINT).
@@ -15,11 +15,9 @@ struct Lifecycle {
     /// Whether PAUSE without a database is in force.
     var isPaused = false
     var shutdown: Shutdown?
-    /// Whether the event loop is to return.
-    var isFinished = false
 
-    var isShuttingDown: Bool { shutdown != nil || isFinished }
+    var isShuttingDown: Bool { shutdown != nil }
 
     /// Whether the clients that there are can still get new servers.
-    var opensServers: Bool { shutdown != .waitForServers && !isFinished }
+    var opensServers: Bool { shutdown != .waitForServers }
 }

@@ -43,10 +43,10 @@ package enum Pooler {
         guard let seedKey = Digest32(try unpredictableBytes(count: 32)) else {
             throw StartError("no random numbers")
         }
-        var worker = Worker(
-            reactor: try Reactor(),
-            resolver: try Resolver(),
-            signals: signals,
+        let workerCount = workerCount(settings)
+        let shared = try SharedState(workerCount: workerCount)
+        let start = WorkerStart(
+            shared: shared,
             listeners: listeners,
             directory: Directory(configuration: configuration, users: users, seedKey: seedKey),
             source: source,
@@ -54,12 +54,26 @@ package enum Pooler {
             sink: sink,
             log: log
         )
+        var chief = try Worker.make(.chief, start, signals: signals)
         for listener in listeners { log.info("listening on \(listener.logText)") }
-        log.info("process up: Martlet \(MartletVersion.current), OpenSSL, epoll")
-        worker.run()
-        worker.stopListening()
+        let threads = try WorkerThreads(start)
+        log.info(
+            """
+            process up: Martlet \(MartletVersion.current), OpenSSL, epoll, \
+            \(workerCount) worker\(workerCount == 1 ? "" : "s")
+            """
+        )
+        chief.run()
+        threads.join()
+        chief.stopListening()
         pidfile.remove()
         log.info("process ends")
+    }
+
+    /// One event loop for each core that the process may use, unless the settings say otherwise.
+    private static func workerCount(_ settings: Settings) -> Int {
+        if settings.workers > 0 { return settings.workers }
+        return max(1, min(Int(martlet_core_count()), WorkerID.limit))
     }
 
     /// Allows as many descriptors as the clients and servers of the configuration need.

@@ -14,7 +14,7 @@ struct ReactorEvent {
 /// Waits for events on descriptors.
 @safe
 struct Reactor: ~Copyable {
-    private let descriptor: Int32
+    let descriptor: Int32
     private let events: UnsafeMutablePointer<epoll_event>
     private static let capacity = 256
 
@@ -32,15 +32,27 @@ struct Reactor: ~Copyable {
     }
 
     /// Starts to watch a descriptor.
+    /// - Parameter isExclusive: whether only one of the loops that watch it is to be woken.
     /// - Returns: whether the kernel accepted it.
-    func add(_ fd: Int32, _ token: Token, reads: Bool = true, writes: Bool = false) -> Bool {
+    func add(
+        _ fd: Int32,
+        _ token: Token,
+        reads: Bool = true,
+        writes: Bool = false,
+        isExclusive: Bool = false
+    ) -> Bool {
         martlet_epoll_ctl(
             descriptor,
             EPOLL_CTL_ADD,
             fd,
-            Self.mask(reads, writes),
+            Self.mask(reads, writes) | (isExclusive ? EPOLLEXCLUSIVE.rawValue : 0),
             token.rawValue
         ) == 0
+    }
+
+    /// Stops to watch a descriptor, in the loop that `epoll` belongs to.
+    static func remove(_ fd: Int32, from epoll: Int32) {
+        _ = martlet_epoll_ctl(epoll, EPOLL_CTL_DEL, fd, 0, 0)
     }
 
     /// Changes what a descriptor is watched for.

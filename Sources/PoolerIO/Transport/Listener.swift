@@ -4,7 +4,7 @@ internal import CLinux
 internal import PoolerCore
 
 /// A listening socket.
-struct Listener {
+struct Listener: Sendable {
     private(set) var descriptor: Int32
     /// The path of a Unix socket; nil for TCP.
     let path: String?
@@ -17,6 +17,9 @@ struct Listener {
         descriptor = -1
         if let path, !path.hasPrefix("@") { _ = unsafe unlink(path) }
     }
+
+    /// Takes no more clients; the socket is another worker's to close.
+    mutating func forget() { descriptor = -1 }
 
     /// Opens the sockets that the settings ask for.
     ///

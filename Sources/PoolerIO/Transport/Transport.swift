@@ -7,7 +7,7 @@ internal import PostgresWire
 /// One end of a connection.
 struct Transport: ~Copyable {
     let token: Token
-    let descriptor: Int32
+    private(set) var descriptor: Int32
     private var reads = true
     /// Whether the peer can no longer be reached: what is sent goes nowhere.
     private(set) var isBroken = false
@@ -44,6 +44,9 @@ struct Transport: ~Copyable {
 
     /// How many bytes wait for the peer to read.
     var unsentByteCount: Int { unsent.map { $0.bytes.count - $0.start } ?? 0 }
+
+    /// Gives the socket away: it is no longer this transport's to close.
+    mutating func takeDescriptor() -> Int32 { exchange(&descriptor, with: -1) }
 
     /// Sends bytes, or keeps what the kernel does not take.
     mutating func send(_ bytes: RawSpan, _ reactor: borrowing Reactor) {

@@ -210,7 +210,7 @@ struct Canceler: ~Copyable {
     let server: ServerID
     let request: [UInt8]
     /// The client connection that brought the request; it is closed when the server has it.
-    let requester: ClientID
+    let requester: Requester
     var wasSent = false
     let deadline: Microseconds
 
@@ -218,7 +218,7 @@ struct Canceler: ~Copyable {
         transport: consuming Transport,
         server: ServerID,
         request: [UInt8],
-        requester: ClientID,
+        requester: Requester,
         deadline: Microseconds
     ) {
         self.transport = transport

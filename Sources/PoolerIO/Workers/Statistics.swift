@@ -12,7 +12,7 @@ struct Statistics {
 }
 
 extension Worker {
-    /// What each database has counted so far.
+    /// What each database has counted in this worker so far.
     func databaseTotals() -> [DatabaseTotals] {
         var names: [ByteString] = []
         var totals: [ByteString: PoolCounters] = [:]
@@ -27,11 +27,17 @@ extension Worker {
     /// Ends a period when it is over.
     mutating func advanceStatistics() {
         guard now >= statistics.periodEnd else { return }
-        let totals = databaseTotals()
+        statistics.periodEnd = now + max(settings.statsPeriod, .seconds(1))
+        if let report = issue(.report(.statistics), sequel: .endPeriod) {
+            endPeriod(report.snapshot.totals)
+        }
+    }
+
+    /// All workers have told what they counted in a period.
+    mutating func endPeriod(_ totals: [DatabaseTotals]) {
         if settings.logStats {
             log.info("\(statistics.period.overall(totals, now: now).logText)")
         }
         statistics.period.periodEnded(totals, now: now)
-        statistics.periodEnd = now + max(settings.statsPeriod, .seconds(1))
     }
 }

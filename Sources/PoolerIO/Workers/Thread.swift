@@ -9,8 +9,21 @@ enum Thread {
         init(_ run: @escaping () -> Void) { self.run = run }
     }
 
-    /// Runs `body` on a new detached thread.
+    /// Runs `body` on a new thread of its own, or, when there can be none, here and now.
     static func start(_ body: @escaping @Sendable () -> Void) {
+        do {
+            pthread_detach(try startJoinable(body))
+        } catch {
+            body()
+        }
+    }
+
+    /// Runs `body` on a new thread that has to be joined.
+    ///
+    /// - Throws: `SystemError` when there can be no more threads.
+    static func startJoinable(
+        _ body: @escaping @Sendable () -> Void
+    ) throws(SystemError) -> pthread_t {
         var thread = pthread_t()
         let argument = unsafe Unmanaged.passRetained(Body(body)).toOpaque()
         let status = unsafe pthread_create(
@@ -23,11 +36,10 @@ enum Thread {
             },
             argument
         )
-        if status == 0 {
-            pthread_detach(thread)
-        } else {
+        guard status == 0 else {
             unsafe Unmanaged<Body>.fromOpaque(argument).release()
-            body()
+            throw SystemError(call: "pthread_create", code: status)
         }
+        return thread
     }
 }

@@ -7,21 +7,27 @@ internal import PoolerCore
 internal import PostgresWire
 
 /// The state of an event loop.
+///
+/// Connections belong to one worker: nothing here is touched by another thread, except through what
+/// `shared` protects.
 struct Worker: ~Copyable {
+    let id: WorkerID
+    let shared: SharedState
     var reactor: Reactor
     let resolver: Resolver
-    let signals: Signals
+    /// The chief's only.
+    var signals: Signals?
     var listeners: [Listener]
     var clients = Slab<Client>()
-    var servers = Slab<Server>()
+    var servers: Servers
     var cancelers = Slab<Canceler>()
     /// The prepared statements of those clients that have any.
     var statementNames = Slab<ClientStatements>()
 
     var directory: Directory
-    var pools = Pools()
-    var states = SettingsStates()
-    var statements = StatementStore()
+    var pools = LocalPools()
+    let states: SharedSettingsStates
+    let statements: SharedStatements
     var hosts = HostCache()
     var loginQueue = LoginQueue()
     var lifecycle = Lifecycle()
@@ -32,10 +38,7 @@ struct Worker: ~Copyable {
     var toServer = ForwardBuffer()
     var toClient = ForwardBuffer()
     var spareBuffers = SpareBuffers()
-    /// What the next connection's id will be.
-    var nextNumber: UInt64 = 1
-    /// The number of connections that count for max_client_conn.
-    var clientCount = 0
+    var inbox: [Mail] = []
     var nextTick: Microseconds
     var isAcceptPaused = false
     /// The settings in effect: those of `directory`, where looking one up does not copy them all.
@@ -45,45 +48,75 @@ struct Worker: ~Copyable {
     let source: ConfigurationSource
     let options: StartOptions
     let sink: LogSink
+    /// The chief's only: console commands that wait, and orders that are being carried out.
     var consoleWaits: [ConsoleWait] = []
+    var pendingOrders: [PendingOrder] = []
+    var lastOrderNumber: UInt64 = 0
+    /// Whether something has happened that somebody may wait for.
+    var mustAdvanceLifecycle = false
     /// The pool whose waiting clients are just being given servers.
     var servedPool: PoolID?
 
-    init(
-        reactor: consuming Reactor,
-        resolver: Resolver,
-        signals: consuming Signals,
-        listeners: [Listener],
-        directory: Directory,
-        source: ConfigurationSource,
-        options: StartOptions,
-        sink: LogSink,
-        log: Logger
+    /// Makes a worker; it has to be run by the thread that makes it.
+    ///
+    /// - Parameter signals: the chief's; nil for all others.
+    /// - Throws: `SystemError` when the kernel gives no descriptors.
+    static func make(
+        _ id: WorkerID,
+        _ start: WorkerStart,
+        signals: consuming Signals? = nil
+    ) throws(SystemError) -> Worker {
+        let resolver = try Resolver()
+        return Worker(id, start, try Reactor(), resolver, signals)
+    }
+
+    private init(
+        _ id: WorkerID,
+        _ start: WorkerStart,
+        _ reactor: consuming Reactor,
+        _ resolver: Resolver,
+        _ signals: consuming Signals?
     ) {
+        self.id = id
+        shared = start.shared
         self.reactor = reactor
         self.resolver = resolver
         self.signals = signals
-        self.listeners = listeners
-        self.directory = directory
-        settings = directory.configuration.settings
-        self.source = source
-        self.options = options
-        self.sink = sink
-        self.log = log
+        listeners = start.listeners
+        servers = Servers(start.shared.servers, for: id)
+        directory = start.directory
+        settings = start.directory.configuration.settings
+        states = start.shared.states
+        statements = start.shared.statements
+        source = start.source
+        options = start.options
+        sink = start.sink
+        log = start.log
         now = martlet_monotonic_microseconds()
         nextTick = now
         statistics = Statistics(
             period: StatsPeriod(startedAt: now),
-            periodEnd: now + max(directory.configuration.settings.statsPeriod, .seconds(1))
+            periodEnd: now + max(start.directory.configuration.settings.statsPeriod, .seconds(1))
         )
-        _ = self.reactor.add(self.signals.descriptor, Token(.signal, slot: 0))
+        shared.reactors[id] = self.reactor.descriptor
+        if let descriptor = self.signals?.descriptor {
+            _ = self.reactor.add(descriptor, Token(.signal, slot: 0))
+        }
         _ = self.reactor.add(resolver.wakeup, Token(.resolver, slot: 0))
+        _ = self.reactor.add(shared.mailboxes[Int(id.index)].wakeup, Token(.mailbox, slot: 0))
         adoptSettings()
-        makeForcedPools()
+        if isChief { makeForcedPools() }
         for (index, listener) in listeners.enumerated() {
-            _ = self.reactor.add(listener.descriptor, Token(.listener, slot: UInt32(index)))
+            _ = self.reactor.add(
+                listener.descriptor,
+                Token(.listener, slot: UInt32(index)),
+                isExclusive: true
+            )
         }
     }
+
+    /// Whether this is the worker that also keeps house: signals, console, statistics.
+    var isChief: Bool { id == .chief }
 
     /// How often limits that depend on time are looked at, in microseconds: as often as PgBouncer.
     static let tickPeriod: Microseconds = 333_333
@@ -91,11 +124,16 @@ struct Worker: ~Copyable {
     /// Runs until the pooler is to end.
     mutating func run() {
         let buffer = ReceiveBuffer()
-        while !lifecycle.isFinished {
+        let mailbox = shared.mailboxes[Int(id.index)]
+        while !shared.isFinished {
             let wait = max(0, nextTick - now) / 1_000 + 1
-            let count = reactor.wait(timeout: Int32(truncatingIfNeeded: min(wait, 1_000)))
+            let timeout = mailbox.prepareToSleep() ? min(wait, 1_000) : 0
+            let count = reactor.wait(timeout: Int32(truncatingIfNeeded: timeout))
+            mailbox.wokeUp()
             now = martlet_monotonic_microseconds()
-            // Servers first: one that has died must not be given to a client of the same batch.
+            // Mail first: what the chief has ordered holds for everything that comes after it.
+            readMail()
+            // Then servers: one that has died must not be given to a client of the same batch.
             for index in 0..<count where reactor.event(at: index).token.kind == .server {
                 handle(reactor.event(at: index), buffer)
             }
@@ -106,6 +144,7 @@ struct Worker: ~Copyable {
                 nextTick = now + Self.tickPeriod
                 tick()
             }
+            if mustAdvanceLifecycle { advanceLifecycle() }
         }
     }
 
@@ -128,17 +167,7 @@ struct Worker: ~Copyable {
                 case .end: clientEnded(slot)
                 }
             }
-        case .server:
-            if event.isWritable, servers.holds(slot, generation: generation) {
-                serverBecameWritable(slot)
-            }
-            if event.isReadable, servers.holds(slot, generation: generation) {
-                switch buffer.receive(from: servers[slot].transport.descriptor) {
-                case .bytes(let count): serverReceived(slot, buffer.bytes(count))
-                case .nothing: break
-                case .end: serverEnded(slot)
-                }
-            }
+        case .server: handleServer(event, buffer)
         case .canceler:
             if cancelers.holds(slot, generation: generation) {
                 cancelerProgressed(slot, isReadable: event.isReadable, buffer)
@@ -146,13 +175,37 @@ struct Worker: ~Copyable {
         case .listener: accept(from: Int(slot))
         case .resolver: resolved()
         case .signal: signaled()
+        case .mailbox: shared.mailboxes[Int(id.index)].acknowledge()
         case nil: break
         }
     }
 
-    /// A number for a new connection.
-    mutating func takeNumber() -> UInt64 {
-        defer { nextNumber += 1 }
-        return nextNumber
+    private mutating func handleServer(_ event: ReactorEvent, _ buffer: borrowing ReceiveBuffer) {
+        let (slot, generation) = (event.token.slot, event.token.generation)
+        if !servers.holds(slot, generation: generation) {
+            // A free server says something: nobody else may take it meanwhile.
+            let server = ServerID(index: slot, generation: generation)
+            guard servers.isFreeHere(server), servers.take(server, from: id) else { return }
+        }
+        if event.isWritable { serverBecameWritable(slot) }
+        if event.isReadable, servers.holds(slot, generation: generation) {
+            switch buffer.receive(from: servers[slot].transport.descriptor) {
+            case .bytes(let count): serverReceived(slot, buffer.bytes(count))
+            case .nothing: break
+            case .end: serverEnded(slot)
+            }
+        }
+        if servers.holds(slot, generation: generation), servers[slot].state.isFree { offer(slot) }
     }
+}
+
+/// What every worker is made from.
+struct WorkerStart: Sendable {
+    let shared: SharedState
+    let listeners: [Listener]
+    let directory: Directory
+    let source: ConfigurationSource
+    let options: StartOptions
+    let sink: LogSink
+    let log: Logger
 }

@@ -6,154 +6,86 @@ import Testing
 ///
 /// A pool cannot be copied, so that `#expect` needs an operator, even with `true`.
 @Suite struct PoolTests {
-    // MARK: Free servers
+    // MARK: Servers
 
-    @Test func theServerUsedLastIsUsedFirst() {
+    @Test func countsItsServers() {
         var pool = Self.pool(idleServers: 3)
-        #expect(pool.request(Self.client(1), now: 0) == .assign(Self.server(3)))
-        pool.move(Self.server(3), from: .idle, to: .active)
-        #expect(pool.availableServer == Self.server(2))
-        pool.move(Self.server(3), from: .active, to: .idle)
-        #expect(pool.availableServer == Self.server(3))
-        #expect(pool.longestIdleServer == Self.server(1))
-    }
-
-    @Test func roundRobinTakesTheServerIdleForLongest() {
-        var pool = Self.pool(idleServers: 3) { $0.serverRoundRobin = true }
-        for expected: UInt32 in [1, 2, 3, 1, 2] {
-            let server = Self.server(expected)
-            #expect(pool.request(Self.client(1), now: 0) == .assign(server))
-            pool.move(server, from: .idle, to: .active)
-            pool.move(server, from: .active, to: .idle)
-        }
-    }
-
-    @Test func aServerStaysIdleUntilItIsMoved() {
-        var pool = Self.pool(idleServers: 1)
-        #expect(pool.request(Self.client(1), now: 0) == .assign(Self.server(1)))
-        #expect(pool.serverCount(.idle) == 1)
-        #expect(pool.serverCount(.active) == 0)
-        pool.move(Self.server(1), from: .idle, to: .active)
-        #expect(pool.serverCount(.idle) == 0)
-        #expect(pool.serverCount(.active) == 1)
-        #expect(pool.availableServer == nil)
-    }
-
-    @Test func aServerToBeCheckedKeepsItsPlace() {
-        var pool = Self.pool(idleServers: 2)
-        pool.move(Self.server(1), from: .idle, to: .used)
-        #expect(pool.freeServers == [Self.server(1), Self.server(2)])
-        pool.move(Self.server(1), from: .used, to: .tested)
-        #expect(pool.freeServers == [Self.server(2)])
-        #expect(pool.serverCount(.tested) == 1)
-    }
-
-    @Test func aClosedServerIsGone() {
-        var pool = Self.pool(idleServers: 3)
-        pool.serverClosed(Self.server(2), in: .idle)
-        #expect(pool.freeServers == [Self.server(1), Self.server(3)])
-        pool.move(Self.server(3), from: .idle, to: .active)
-        pool.serverClosed(Self.server(3), in: .active)
-        #expect(pool.serverCount == 1)
-    }
-
-    @Test func countsServersByState() {
-        var pool = Self.pool(idleServers: 0)
-        for index in UInt32(0)..<UInt32(ServerState.allCases.count) {
-            pool.serverOpened()
-            let state = ServerState.allCases[Int(index)]
-            if state != .login { pool.move(Self.server(index), from: .login, to: state) }
-        }
-        for state in ServerState.allCases { #expect(pool.serverCount(state) == 1) }
-        #expect(pool.serverCount == 6)
-        #expect(pool.freeServers.count == 1, "a server becomes `used` only after having been idle")
+        #expect(pool.serverCount == 3)
+        #expect(pool.servers == [Self.server(1), Self.server(2), Self.server(3)])
+        pool.serverClosed(Self.server(2), in: .active)
+        #expect(pool.servers == [Self.server(1), Self.server(3)])
     }
 
     // MARK: The queue
 
     @Test func theLongestWaitingClientIsServedFirst() {
-        var pool = Self.pool(idleServers: 0)
-        for number: UInt32 in 1...3 { _ = pool.request(Self.client(number), now: Int64(number)) }
-        #expect(pool.waitingCount == 3)
+        var pool = Self.pool()
+        for number: UInt32 in 1...3 { Self.wait(number, in: &pool, now: Int64(number)) }
+        #expect(pool.waiters.count == 3)
         #expect(pool.hasWork == true)
         for number: UInt32 in 1...3 {
-            #expect(pool.firstWaiter?.since == Int64(number))
-            #expect(pool.takeWaiter()?.client == Self.client(number))
-            pool.waitEnded()
+            Self.expectNext(Self.client(number), of: &pool)
         }
-        #expect(pool.takeWaiter() == nil)
+        Self.expectNext(nil, of: &pool)
         #expect(pool.hasWork == false)
     }
 
-    /// A client that comes later gets nothing past those who wait, even if a server is free.
-    @Test func nobodyOvertakes() {
-        var pool = Self.pool(idleServers: 0)
-        _ = pool.request(Self.client(1), now: 0)
-        Self.addIdleServer(1, to: &pool)
-        guard case .wait = pool.request(Self.client(2), now: 0) else {
-            Issue.record("the second client got the first one's server")
-            return
-        }
-        #expect(pool.allWaiters.map(\.client) == [Self.client(1), Self.client(2)])
-    }
-
-    @Test func everyWaitHasItsTicket() {
-        var pool = Self.pool(idleServers: 0)
-        var tickets: Set<UInt32> = []
-        for number: UInt32 in 1...4 {
-            guard case .wait(let ticket) = pool.request(Self.client(number % 2), now: 0) else {
-                Issue.record("there is no server to be had")
-                return
-            }
-            #expect(pool.allWaiters.last?.ticket == ticket)
-            tickets.insert(ticket)
-        }
-        #expect(tickets.count == 4)
-    }
-
-    /// Who gives up leaves its place behind; it does not count, and goes with the last who waits.
-    @Test func placesOfClientsThatLeft() {
-        var pool = Self.pool(idleServers: 0)
-        _ = pool.request(Self.client(1), now: 0)
-        _ = pool.request(Self.client(2), now: 0)
-        pool.waitEnded()
-        #expect(pool.waitingCount == 1)
-        #expect(pool.allWaiters.count == 2)
-        #expect(pool.takeWaiter()?.client == Self.client(1), "the caller knows that it left")
-        #expect(pool.waitingCount == 1)
-        #expect(pool.hasWork == true)
-        pool.waitEnded()
-        #expect(pool.allWaiters.isEmpty == true)
-        #expect(pool.waitingCount == 0)
-    }
-
     @Test func whoIsPutBackIsNext() {
-        var pool = Self.pool(idleServers: 0)
-        _ = pool.request(Self.client(1), now: 0)
-        _ = pool.request(Self.client(2), now: 0)
-        _ = pool.takeWaiter()
-        pool.waitEnded()
-        pool.putBack(Waiter(client: Self.client(1), ticket: 9, since: 5))
-        #expect(pool.waitingCount == 2)
-        #expect(pool.allWaiters.map(\.client) == [Self.client(1), Self.client(2)])
+        var pool = Self.pool()
+        Self.wait(1, in: &pool)
+        Self.wait(2, in: &pool)
+        Self.expectNext(Self.client(1), of: &pool)
+        let ticket = pool.putBack(Self.client(1), of: .chief, since: 5)
+        #expect(pool.waiters.all.map(\.client) == [Self.client(1), Self.client(2)])
+        #expect(pool.waiters.first?.ticket == ticket)
+        #expect(pool.waiters.first?.since == 5)
     }
 
     @Test func inAPausedPoolAllWait() {
         var pool = Self.pool(idleServers: 1)
         pool.isPaused = true
-        #expect(pool.request(Self.client(1), now: 0) == .wait(ticket: 1))
+        Self.wait(1, in: &pool)
         #expect(pool.hasWork == false)
+        Self.expectNext(nil, of: &pool)
         #expect(pool.wantsServer(now: 0) == false)
         #expect(pool.isBelowMinimum(now: 0) == false)
         pool.isPaused = false
         #expect(pool.hasWork == true)
+        Self.expectNext(Self.client(1), of: &pool)
+    }
+
+    @Test func whenThereIsNoHopeAllAreTaken() {
+        var pool = Self.pool()
+        for number: UInt32 in 1...3 { Self.wait(number, in: &pool) }
+        let all = pool.takeAllWaiters().map(\.client)
+        #expect(all == [1, 2, 3].map { Self.client($0) })
+        #expect(pool.waiters.isEmpty == true)
+    }
+
+    /// Whoever takes or frees a server without the lock looks at the gate.
+    @Test func theGateIsOpenOnlyWhenThereIsNothingToLookAt() {
+        var pool = Self.pool(idleServers: 2) { $0.defaultPoolSize = 2 }
+        #expect(pool.gate == 0)
+        Self.wait(1, in: &pool)
+        #expect(pool.gate != 0, "somebody waits")
+        _ = pool.takeWaiter()
+        #expect(pool.gate == 0)
+        pool.isPaused = true
+        #expect(pool.gate != 0, "the pool is paused")
+        pool.isPaused = false
+        pool.settings.defaultPoolSize = 1
+        #expect(pool.gate != 0, "there is a server too many")
     }
 
     @Test func statementsAreTrackedWhereServersChange() {
         for mode in [PoolMode.transaction, .statement, .session] {
-            #expect(Self.pool { $0.poolMode = mode }.tracksStatements == (mode != .session))
+            var settings = Settings()
+            settings.poolMode = mode
+            #expect(settings.tracksStatements == (mode != .session))
         }
-        #expect(Self.pool { $0.maxPreparedStatements = 0 }.tracksStatements == false)
+        var settings = Settings()
+        settings.maxPreparedStatements = 0
+        #expect(settings.tracksStatements == false)
     }
 
     @Test func acceptedStatementsAreRememberedWithinBounds() {
@@ -182,8 +114,17 @@ import Testing
     }
 
     static func addIdleServer(_ number: UInt32, to pool: inout Pool) {
-        pool.serverOpened()
-        pool.move(server(number), from: .login, to: .idle)
+        pool.serverOpened(server(number))
+        pool.serverMoved(from: .login, to: .idle)
+    }
+
+    static func expectNext(_ client: ClientID?, of pool: inout Pool) {
+        let waiter = pool.takeWaiter()
+        #expect(waiter?.client == client)
+    }
+
+    static func wait(_ number: UInt32, in pool: inout Pool, now: Microseconds = 0) {
+        _ = pool.request(client(number), of: .chief, now: now)
     }
 
     static func client(_ number: UInt32) -> ClientID { ClientID(index: number, generation: 7) }
@@ -197,7 +138,7 @@ import Testing
         #expect(pool.wantsServer(now: 0) == false)
         wait(1, in: &pool)
         #expect(pool.wantsServer(now: 0) == true)
-        pool.serverOpened()
+        pool.serverOpened(PoolTests.server(99))
         #expect(pool.wantsServer(now: 0) == false)
         wait(1, in: &pool)
         #expect(pool.wantsServer(now: 0) == true)
@@ -205,7 +146,7 @@ import Testing
 
     @Test func serversUnderTestWillServeSomebody() {
         var pool = PoolTests.pool(idleServers: 1)
-        pool.move(PoolTests.server(1), from: .idle, to: .tested)
+        pool.serverMoved(from: .idle, to: .tested)
         wait(1, in: &pool)
         #expect(pool.wantsServer(now: 0) == false)
         wait(1, in: &pool)
@@ -217,7 +158,7 @@ import Testing
         wait(100, in: &pool)
         var count = 0
         while pool.wantsServer(now: 0) && count < 50 {
-            pool.serverOpened()
+            pool.serverOpened(PoolTests.server(99))
             count += 1
         }
         #expect(count == 8)
@@ -228,7 +169,7 @@ import Testing
         occupyAll(2, in: &pool)
         wait(5, in: &pool)
         #expect(pool.wantsServer(now: 0) == true)
-        pool.serverOpened()
+        pool.serverOpened(PoolTests.server(99))
         #expect(pool.wantsServer(now: .seconds(1_000)) == false)
     }
 
@@ -250,7 +191,7 @@ import Testing
         wait(2, in: &pool, now: .seconds(10))
         #expect(pool.wantsServer(now: .seconds(15) - 1) == false)
         #expect(pool.wantsServer(now: .seconds(15)) == true)
-        pool.serverOpened()
+        pool.serverOpened(PoolTests.server(99))
         #expect(pool.wantsServer(now: .seconds(1_000)) == false, "the reserve is used up")
     }
 
@@ -269,9 +210,9 @@ import Testing
     @Test func theMinimumIsKept() {
         var pool = PoolTests.pool { $0.minPoolSize = 2 }
         #expect(pool.isBelowMinimum(now: 0) == true)
-        pool.serverOpened()
+        pool.serverOpened(PoolTests.server(99))
         #expect(pool.isBelowMinimum(now: 0) == false, "one at a time")
-        pool.move(PoolTests.server(1), from: .login, to: .idle)
+        pool.serverMoved(from: .login, to: .idle)
         #expect(pool.isBelowMinimum(now: 0) == true)
         PoolTests.addIdleServer(2, to: &pool)
         #expect(pool.isBelowMinimum(now: 0) == false)
@@ -355,7 +296,7 @@ import Testing
         #expect(pool.wantsServer(now: .milliseconds(100) - 1) == false)
         #expect(pool.isBelowMinimum(now: .milliseconds(100) - 1) == false)
         #expect(pool.wantsServer(now: .milliseconds(100)) == true)
-        pool.serverOpened()
+        pool.serverOpened(PoolTests.server(99))
         #expect(pool.wantsServer(now: .milliseconds(100)) == false)
         pool.loginSucceeded()
         #expect(pool.wantsServer(now: 0) == true, "and then as many as before")
@@ -365,10 +306,10 @@ import Testing
         var pool = PoolTests.pool()
         pool.loginFailed(.serverConnectFailed, startedAt: 0, now: 0, jitter: 0)
         #expect(
-            pool.request(PoolTests.client(1), now: 1)
+            pool.request(PoolTests.client(1), of: .chief, now: 1)
                 == .fail(.serverLoginFailing("connect failed"))
         )
-        #expect(pool.request(PoolTests.client(1), now: .seconds(1)) == .wait(ticket: 1))
+        #expect(pool.request(PoolTests.client(1), of: .chief, now: .seconds(1)) == .wait(ticket: 1))
         #expect(pool.failure == .serverConnectFailed)
         pool.forgetFailure()
         #expect(pool.failure == nil)
@@ -380,7 +321,8 @@ import Testing
         var pool = PoolTests.pool()
         pool.loginFailed(.serverLoginFailed(response), startedAt: 0, now: 0, jitter: 0)
         #expect(
-            pool.request(PoolTests.client(1), now: 1) == .fail(.serverLoginFailed(response))
+            pool.request(PoolTests.client(1), of: .chief, now: 1)
+                == .fail(.serverLoginFailed(response))
         )
     }
 
@@ -388,18 +330,16 @@ import Testing
         var pool = PoolTests.pool(idleServers: 1)
         occupyAll(1, in: &pool)
         pool.loginFailed(.serverConnectFailed, startedAt: 0, now: 0, jitter: 0)
-        #expect(pool.request(PoolTests.client(1), now: 1) == .wait(ticket: 1))
+        #expect(pool.request(PoolTests.client(1), of: .chief, now: 1) == .wait(ticket: 1))
     }
 
     // MARK: Support
 
     private func wait(_ count: UInt32, in pool: inout Pool, now: Microseconds = 0) {
-        for number in 0..<count { _ = pool.request(PoolTests.client(number), now: now) }
+        for number in 0..<count { PoolTests.wait(number, in: &pool, now: now) }
     }
 
     private func occupyAll(_ count: UInt32, in pool: inout Pool) {
-        for number in 0..<count {
-            pool.move(PoolTests.server(number + 1), from: .idle, to: .active)
-        }
+        for _ in 0..<count { pool.serverMoved(from: .idle, to: .active) }
     }
 }

@@ -8,183 +8,148 @@ import Testing
 
     @Test func aKeyHasOnePool() {
         var pools = Pools()
-        let first = Self.pool("d", "u", in: &pools)
-        let second = Self.pool("d", "v", in: &pools)
+        let first = pools.insert(Self.key("d", "u"))
+        let second = pools.insert(Self.key("d", "v"))
         #expect(first != second)
-        #expect(pools.id(for: PoolKey(database: "d", user: "u"), settings: Settings()) == first)
+        #expect(pools.id(of: Self.key("d", "u")) == first)
+        #expect(pools.id(of: Self.key("d", "w")) == nil)
         #expect(pools.ids == [first, second])
-        #expect(pools[second].key == PoolKey(database: "d", user: "v"))
-    }
-
-    @Test func settingsAreEvaluatedForNewPoolsOnly() {
-        var pools = Pools()
-        _ = Self.pool("d", "u", in: &pools) { $0.defaultPoolSize = 3 }
-        let id = Self.pool("d", "u", in: &pools) { $0.defaultPoolSize = 4 }
-        #expect(pools[id].settings.defaultPoolSize == 3)
     }
 
     @Test func poolsOfADatabase() {
         var pools = Pools()
-        let one = Self.pool("d", "u", in: &pools)
-        let two = Self.pool("e", "u", in: &pools)
-        let three = Self.pool("d", "v", in: &pools)
+        let one = pools.insert(Self.key("d", "u"))
+        let two = pools.insert(Self.key("e", "u"))
+        let three = pools.insert(Self.key("d", "v"))
         #expect(pools.ids(ofDatabase: "d") == [one, three])
         #expect(pools.ids(ofDatabase: "nothing") == [])
         #expect(pools.ids(ofDatabase: nil) == [one, two, three])
     }
 
-    @Test func aNewPoolOfAPausedDatabaseIsPaused() {
+    @Test func aForgottenPoolMakesRoomForAnother() {
         var pools = Pools()
-        pools.updateDatabase("d") { $0.isPaused = true }
-        let paused = Self.pool("d", "u", in: &pools)
-        let other = Self.pool("e", "u", in: &pools)
-        #expect(pools[paused].isPaused == true)
-        #expect(pools[other].isPaused == false)
+        let first = pools.insert(Self.key("a", "u"))
+        let second = pools.insert(Self.key("b", "u"))
+        pools.updateDatabase("a") { $0.clientCount = 0 }
+        pools.remove(first)
+        #expect(pools.ids == [second])
+        #expect(pools.ids(ofDatabase: "a") == [])
+        let third = pools.insert(Self.key("c", "u"))
+        #expect(third == first, "the place is used again")
+        #expect(pools.ids(ofDatabase: "c") == [third])
+        #expect(pools.ids(ofDatabase: "b") == [second])
     }
 
-    // MARK: Counts
+    // MARK: Clients
 
     @Test func clientsCountForDatabaseAndUser() {
         var pools = Pools()
-        pools.countClient(1, database: "d", user: "u")
-        pools.countClient(1, database: "d", user: "v")
-        pools.countClient(-1, database: "d", user: "u")
+        let limits = Settings()
+        #expect(pools.admitClient(database: "d", user: "u", limits: limits) == nil)
+        #expect(pools.admitClient(database: "d", user: "v", limits: limits) == nil)
+        pools.clientLeft(database: "d", user: "u")
         #expect(pools.state(ofDatabase: "d").clientCount == 1)
         #expect(pools.state(ofUser: "u").clientCount == 0)
         #expect(pools.state(ofUser: "v").clientCount == 1)
         #expect(pools.state(ofUser: "nobody").clientCount == 0)
     }
 
-    @Test func serversCountForDatabaseAndUser() {
+    @Test func clientsBeyondALimitAreRefused() {
         var pools = Pools()
-        let id = Self.pool("d", "u", in: &pools)
-        Self.open(3, in: id, of: &pools)
-        pools.countServer(-1, of: id)
-        #expect(pools.state(ofDatabase: "d").serverCount == 2)
-        #expect(pools.state(ofUser: "u").serverCount == 2)
+        var limits = Settings()
+        limits.maxDBClientConnections = 2
+        limits.maxUserClientConnections = 1
+        #expect(pools.admitClient(database: "d", user: "u", limits: limits) == nil)
+        #expect(
+            pools.admitClient(database: "e", user: "u", limits: limits)
+                == "client connections exceeded (max_user_client_connections)"
+        )
+        #expect(pools.admitClient(database: "d", user: "v", limits: limits) == nil)
+        #expect(
+            pools.admitClient(database: "d", user: "w", limits: limits)
+                == "client connections exceeded (max_db_client_connections)"
+        )
+        #expect(pools.state(ofDatabase: "d").clientCount == 2, "the refused do not count")
+        #expect(pools.state(ofUser: "w").clientCount == 0)
+        #expect(pools.state(ofDatabase: "e").clientCount == 0)
     }
 
-    // MARK: Limits
+    @Test func aDisabledDatabaseTakesNobody() {
+        var pools = Pools()
+        pools.updateDatabase("d") { $0.isDisabled = true }
+        #expect(
+            pools.admitClient(database: "d", user: "u", limits: Settings())
+                == "database \"d\" is disabled"
+        )
+    }
+
+    // MARK: Servers
 
     @Test func withoutLimitsEveryPoolMayOpen() {
         var pools = Pools()
-        let id = Self.pool("d", "u", in: &pools)
-        Self.open(500, in: id, of: &pools)
-        #expect(pools.mayOpenServer(id) == true)
-        #expect(pools.poolToEvictFrom(for: id) == nil)
-    }
-
-    @Test func aForgottenPoolMakesRoomForAnother() {
-        var pools = Pools()
-        let first = pools.id(for: PoolKey(database: "a", user: "u"), settings: Settings())
-        let second = pools.id(for: PoolKey(database: "b", user: "u"), settings: Settings())
-        pools.updateDatabase("a") { $0.clientCount = 0 }
-        pools.remove(first)
-        #expect(pools.ids == [second])
-        #expect(pools.ids(ofDatabase: "a") == [])
-        let third = pools.id(for: PoolKey(database: "c", user: "u"), settings: Settings())
-        #expect(Set(pools.ids) == [second, third])
-        #expect(pools[third].key.database == "c")
-        #expect(pools[second].key.database == "b")
+        Self.open(500, Self.key("d", "u"), Settings(), in: &pools)
+        #expect(pools.state(ofDatabase: "d").serverCount == 500)
+        #expect(pools.poolsInTheWay(of: Self.key("d", "u"), limits: Settings()).isEmpty)
     }
 
     @Test func theDatabasesLimitHoldsAcrossItsPools() {
         var pools = Pools()
-        let one = Self.pool("d", "u", in: &pools) { $0.maxDBConnections = 3 }
-        let two = Self.pool("d", "v", in: &pools) { $0.maxDBConnections = 3 }
-        let other = Self.pool("e", "u", in: &pools) { $0.maxDBConnections = 3 }
-        Self.open(2, in: one, of: &pools)
-        #expect(pools.mayOpenServer(two) == true)
-        Self.open(1, in: two, of: &pools)
-        #expect(pools.mayOpenServer(one) == false)
-        #expect(pools.mayOpenServer(two) == false)
-        #expect(pools.mayOpenServer(other) == true)
+        var limits = Settings()
+        limits.maxDBConnections = 3
+        Self.open(2, Self.key("d", "u"), limits, in: &pools)
+        #expect(pools.hasRoom(for: Self.key("d", "v"), limits: limits))
+        Self.open(1, Self.key("d", "v"), limits, in: &pools)
+        #expect(pools.admitServer(of: Self.key("d", "u"), limits: limits) == false)
+        #expect(pools.admitServer(of: Self.key("d", "v"), limits: limits) == false)
+        #expect(pools.state(ofDatabase: "d").serverCount == 3, "the refused do not count")
+        #expect(pools.hasRoom(for: Self.key("e", "u"), limits: limits))
+        pools.serverClosed(of: Self.key("d", "v"))
+        #expect(pools.hasRoom(for: Self.key("d", "u"), limits: limits))
     }
 
     @Test func theUsersLimitHoldsAcrossItsPools() {
         var pools = Pools()
-        let one = Self.pool("d", "u", in: &pools) { $0.maxUserConnections = 2 }
-        let two = Self.pool("e", "u", in: &pools) { $0.maxUserConnections = 2 }
-        let other = Self.pool("d", "v", in: &pools) { $0.maxUserConnections = 2 }
-        Self.open(2, in: one, of: &pools)
-        #expect(pools.mayOpenServer(two) == false)
-        #expect(pools.mayOpenServer(other) == true)
-    }
-
-    // MARK: Eviction
-
-    @Test func anIdleServerOfTheFullDatabaseGivesWay() {
-        var pools = Pools()
-        let needy = Self.pool("d", "u", in: &pools) { $0.maxDBConnections = 2 }
-        let elsewhere = Self.pool("e", "u", in: &pools)
-        let busy = Self.pool("d", "v", in: &pools)
-        let idle = Self.pool("d", "w", in: &pools)
-        Self.addIdle(1, in: elsewhere, of: &pools)
-        Self.open(1, in: busy, of: &pools)
-        #expect(pools.poolToEvictFrom(for: needy) == nil, "there is room")
-        Self.addIdle(2, in: idle, of: &pools)
-        #expect(pools.poolToEvictFrom(for: needy) == idle)
-    }
-
-    @Test func anIdleServerOfTheFullUserGivesWay() {
-        var pools = Pools()
-        let needy = Self.pool("d", "u", in: &pools) { $0.maxUserConnections = 1 }
-        let stranger = Self.pool("d", "v", in: &pools)
-        let idle = Self.pool("e", "u", in: &pools)
-        Self.addIdle(1, in: stranger, of: &pools)
-        Self.addIdle(2, in: idle, of: &pools)
-        #expect(pools.poolToEvictFrom(for: needy) == idle)
-    }
-
-    @Test func aPoolDoesNotRobItself() {
-        var pools = Pools()
-        let id = Self.pool("d", "u", in: &pools) { $0.maxDBConnections = 1 }
-        Self.addIdle(1, in: id, of: &pools)
-        #expect(pools.mayOpenServer(id) == false)
-        #expect(pools.poolToEvictFrom(for: id) == nil)
+        var limits = Settings()
+        limits.maxUserConnections = 2
+        Self.open(2, Self.key("d", "u"), limits, in: &pools)
+        #expect(!pools.hasRoom(for: Self.key("e", "u"), limits: limits))
+        #expect(pools.hasRoom(for: Self.key("d", "v"), limits: limits))
     }
 
     /// Closing a server is no use if the other limit still stands in the way.
-    @Test func whereBothAreFullBothMustGiveWay() {
+    @Test func whatIsInTheWay() {
         var pools = Pools()
-        let needy = Self.pool("d", "u", in: &pools) {
-            $0.maxDBConnections = 2
-            $0.maxUserConnections = 1
-        }
-        let sameDatabase = Self.pool("d", "v", in: &pools)
-        let sameUser = Self.pool("e", "u", in: &pools)
-        Self.addIdle(1, in: sameDatabase, of: &pools)
-        Self.open(1, in: needy, of: &pools)
-        #expect(pools.poolToEvictFrom(for: needy) == nil)
-        Self.addIdle(2, in: sameUser, of: &pools)
-        #expect(pools.poolToEvictFrom(for: needy) == sameDatabase)
-        pools[sameDatabase].serverClosed(PoolTests.server(1), in: .idle)
-        pools.countServer(-1, of: sameDatabase)
-        #expect(pools.poolToEvictFrom(for: needy) == sameUser)
+        var limits = Settings()
+        limits.maxDBConnections = 2
+        limits.maxUserConnections = 1
+        let needy = Self.key("d", "u")
+        let own = pools.insert(needy)
+        let sameDatabase = pools.insert(Self.key("d", "v"))
+        let sameUser = pools.insert(Self.key("e", "u"))
+        _ = pools.insert(Self.key("e", "v"))
+        #expect(pools.poolsInTheWay(of: needy, limits: limits).isEmpty)
+        Self.open(1, needy, limits, in: &pools)
+        #expect(pools.poolsInTheWay(of: needy, limits: limits) == [[sameUser]])
+        Self.open(1, Self.key("d", "v"), limits, in: &pools)
+        let lists = pools.poolsInTheWay(of: needy, limits: limits)
+        #expect(lists == [[sameDatabase], [sameUser]])
+        #expect(!lists.joined().contains(own), "a pool does not rob itself")
     }
 
     // MARK: Support
 
-    private static func pool(
-        _ database: ByteString,
-        _ user: ByteString,
-        in pools: inout Pools,
-        _ change: (inout Settings) -> Void = { _ in }
-    ) -> PoolID {
-        var settings = Settings()
-        change(&settings)
-        return pools.id(for: PoolKey(database: database, user: user), settings: settings)
+    private static func key(_ database: ByteString, _ user: ByteString) -> PoolKey {
+        PoolKey(database: database, user: user)
     }
 
-    private static func open(_ count: Int, in id: PoolID, of pools: inout Pools) {
+    private static func open(
+        _ count: Int,
+        _ key: PoolKey,
+        _ limits: Settings,
+        in pools: inout Pools
+    ) {
         for _ in 0..<count {
-            pools[id].serverOpened()
-            pools.countServer(1, of: id)
+            #expect(pools.admitServer(of: key, limits: limits) == true)
         }
-    }
-
-    private static func addIdle(_ number: UInt32, in id: PoolID, of pools: inout Pools) {
-        PoolTests.addIdleServer(number, to: &pools[id])
-        pools.countServer(1, of: id)
     }
 }

@@ -6,7 +6,8 @@ import Testing
 @Suite struct ClientStatementsTests {
     @Test func findsWhatWasInserted() {
         var statements = ClientStatements()
-        let entry = statements.insert(name: "s1", slot: 7)
+        let entry = statements.insert(name: "s1", slot: 7, serial: 107)
+        #expect(statements.serial(of: entry) == 107)
         #expect(statements.entry(named: "s1") == entry)
         #expect(statements.slot(of: entry) == 7)
         #expect(statements.count == 1)
@@ -17,17 +18,17 @@ import Testing
 
     @Test func aRemovedNameIsFree() {
         var statements = ClientStatements()
-        let entry = statements.insert(name: "s1", slot: 7)
+        let entry = statements.insert(name: "s1", slot: 7, serial: 107)
         #expect(statements.remove(entry) == 7)
         #expect(statements.entry(named: "s1") == nil && statements.count == 0)
-        let next = statements.insert(name: "s1", slot: 8)
+        let next = statements.insert(name: "s1", slot: 8, serial: 108)
         #expect(statements.slot(of: next) == 8)
     }
 
     /// Close, and then the server skipped it.
     @Test func aCloseCanBeUndone() {
         var statements = ClientStatements()
-        let entry = statements.insert(name: "s1", slot: 7)
+        let entry = statements.insert(name: "s1", slot: 7, serial: 107)
         statements.unlist(entry)
         statements.unlist(entry)
         #expect(statements.entry(named: "s1") == nil && statements.count == 0)
@@ -40,9 +41,9 @@ import Testing
     /// Close and Parse of the same name, and then the server skipped both: the newest first.
     @Test func aReplacementCanBeUndone() {
         var statements = ClientStatements()
-        let old = statements.insert(name: "s1", slot: 7)
+        let old = statements.insert(name: "s1", slot: 7, serial: 107)
         statements.unlist(old)
-        let new = statements.insert(name: "s1", slot: 8)
+        let new = statements.insert(name: "s1", slot: 8, serial: 108)
         #expect(statements.entry(named: "s1") == new)
         #expect(statements.remove(new) == 8)
         statements.list(old)
@@ -51,8 +52,8 @@ import Testing
 
     @Test func unlistedEntriesStillUseTheirStatements() {
         var statements = ClientStatements()
-        let entry = statements.insert(name: "s1", slot: 7)
-        _ = statements.insert(name: "s2", slot: 8)
+        let entry = statements.insert(name: "s1", slot: 7, serial: 107)
+        _ = statements.insert(name: "s2", slot: 8, serial: 108)
         statements.unlist(entry)
         #expect(statements.allSlots.sorted() == [7, 8])
         #expect(statements.removeAll().sorted() == [7, 8])
@@ -62,8 +63,8 @@ import Testing
 
     @Test func namesAreBytes() {
         var statements = ClientStatements()
-        let entry = statements.insert(name: ByteString([0xFF, 0x80]), slot: 1)
-        let empty = statements.insert(name: "", slot: 2)
+        let entry = statements.insert(name: ByteString([0xFF, 0x80]), slot: 1, serial: 101)
+        let empty = statements.insert(name: "", slot: 2, serial: 102)
         #expect(statements.entry(named: ByteString([0xFF, 0x80])) == entry)
         #expect(statements.entry(named: "") == empty)
     }
@@ -80,7 +81,7 @@ import Testing
             let name = ByteString("s\(random.number(1...nameCount))")
             switch (random.number(0...3), listed[name]) {
             case (0...1, nil):
-                let entry = statements.insert(name: name, slot: UInt32(step))
+                let entry = statements.insert(name: name, slot: UInt32(step), serial: 1)
                 #expect(slots[entry] == nil, "seed \(seed): an entry was given out twice")
                 slots[entry] = UInt32(step)
                 listed[name] = entry

@@ -6,7 +6,7 @@ import Testing
     @Test func namesAreInOrderAndUnique() {
         let names = settingTable.map(\.name)
         #expect(names == Set(names).sorted())
-        #expect(names.count == 62)
+        #expect(names.count == 63)
     }
 
     @Test(arguments: Flavor.allCases)
@@ -104,7 +104,7 @@ import Testing
             settingsNeedingRestart(from: Settings(), to: changed).map(\.name) == [
                 "listen_addr", "listen_backlog", "listen_port", "pidfile", "pkt_buf",
                 "track_extra_parameters", "unix_socket_dir", "unix_socket_group",
-                "unix_socket_mode",
+                "unix_socket_mode", "workers",
             ]
         )
         #expect(settingsNeedingRestart(from: changed, to: changed).isEmpty)

@@ -1,0 +1,109 @@
+// The clients of a pool that wait for a server, of all workers, strictly in the order in which they
+// came. A place is found by its ticket without a search, because tickets are consecutive.
+
+internal import DequeModule
+
+/// A place in the queue of clients that wait for a server.
+public struct Waiter: Equatable, Sendable {
+    public let client: ClientID
+    public let worker: WorkerID
+    /// Tells apart the times that a client waited.
+    public let ticket: UInt32
+    public let since: Microseconds
+
+    public init(client: ClientID, worker: WorkerID, ticket: UInt32, since: Microseconds) {
+        self.client = client
+        self.worker = worker
+        self.ticket = ticket
+        self.since = since
+    }
+}
+
+/// Who waits, the longest waiting first.
+public struct WaitQueue: Sendable {
+    private struct Place {
+        let waiter: Waiter
+        var isEmpty = false
+    }
+
+    /// The first place is never empty.
+    private var places = Deque<Place>()
+    /// The ticket of the first place, or of the next one to come.
+    private var firstTicket: UInt32 = 1
+    /// The number of clients that wait.
+    public private(set) var count = 0
+
+    public init() {}
+
+    public var isEmpty: Bool { count == 0 }
+
+    /// The client that waits longest.
+    public var first: Waiter? { places.first?.waiter }
+
+    /// Everybody who waits, the longest waiting first.
+    public var all: [Waiter] { places.filter { !$0.isEmpty }.map(\.waiter) }
+
+    /// Adds a client at the end.
+    ///
+    /// - Returns: its ticket.
+    public mutating func join(
+        _ client: ClientID,
+        of worker: WorkerID,
+        since: Microseconds
+    ) -> UInt32 {
+        let ticket = firstTicket &+ UInt32(truncatingIfNeeded: places.count)
+        places.append(
+            Place(waiter: Waiter(client: client, worker: worker, ticket: ticket, since: since))
+        )
+        count += 1
+        return ticket
+    }
+
+    /// Adds a client before everybody else.
+    ///
+    /// - Returns: its ticket.
+    public mutating func rejoin(
+        _ client: ClientID,
+        of worker: WorkerID,
+        since: Microseconds
+    ) -> UInt32 {
+        firstTicket &-= 1
+        places.prepend(
+            Place(
+                waiter: Waiter(client: client, worker: worker, ticket: firstTicket, since: since)
+            )
+        )
+        count += 1
+        return firstTicket
+    }
+
+    /// Takes the client that waits longest.
+    public mutating func next() -> Waiter? {
+        guard let place = places.popFirst() else { return nil }
+        firstTicket &+= 1
+        count -= 1
+        dropEmptyPlaces()
+        return place.waiter
+    }
+
+    /// Takes a client out of the queue.
+    ///
+    /// - Returns: whether it still stood there.
+    public mutating func leave(_ client: ClientID, of worker: WorkerID, ticket: UInt32) -> Bool {
+        let index = Int(ticket &- firstTicket)
+        guard index < places.count, !places[index].isEmpty,
+            places[index].waiter.client == client, places[index].waiter.worker == worker
+        else { return false }
+        places[index].isEmpty = true
+        count -= 1
+        dropEmptyPlaces()
+        return true
+    }
+
+    private mutating func dropEmptyPlaces() {
+        while let first = places.first, first.isEmpty {
+            places.removeFirst()
+            firstTicket &+= 1
+        }
+    }
+}

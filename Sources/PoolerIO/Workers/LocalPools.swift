@@ -1,0 +1,90 @@
+// The pools as one worker sees them: what it needs for each transaction, without a lock.
+
+internal import PoolerCore
+
+/// What a worker has of a pool for itself.
+struct LocalPool: ~Copyable {
+    let shared: SharedPool
+    /// The shared pool's own, without a reference to be counted.
+    let gate: Gate
+    let key: PoolKey
+    /// The settings that hold for this database and user.
+    var settings: Settings {
+        didSet { tracksStatements = settings.tracksStatements }
+    }
+    /// Whether prepared statements are tracked.
+    private(set) var tracksStatements: Bool
+    /// What the clients and servers of this worker have counted.
+    var counters = PoolCounters()
+    /// The free servers that are at home here.
+    var idle = IdleServers()
+
+    init(_ shared: SharedPool, settings: Settings) {
+        self.shared = shared
+        gate = shared.gate
+        key = shared.key
+        self.settings = settings
+        tracksStatements = settings.tracksStatements
+    }
+}
+
+/// The pools that a worker has had to do with, by id, each at a place that does not change.
+@safe
+struct LocalPools: ~Copyable {
+    private var places: [UnsafeMutablePointer<LocalPool>?] = unsafe []
+
+    deinit {
+        for index in unsafe places.indices { unsafe Self.destroy(places[index]) }
+    }
+
+    /// The ids of the pools that are known here.
+    var ids: [PoolID] {
+        unsafe places.indices.filter { unsafe places[$0] != nil }.map { PoolID(index: $0) }
+    }
+
+    /// Whether a pool is known here.
+    func contains(_ id: PoolID) -> Bool {
+        unsafe id.index < places.count && places[id.index] != nil
+    }
+
+    /// The pool with an id that is known here, in place.
+    subscript(id: PoolID) -> LocalPool {
+        unsafeAddress { unsafe UnsafePointer(pointer(id)) }
+        unsafeMutableAddress { unsafe pointer(id) }
+    }
+
+    /// Makes a pool known here, if it is not.
+    ///
+    /// - Parameter settings: evaluated only if it is not.
+    mutating func adopt(_ shared: SharedPool, settings: @autoclosure () -> Settings) {
+        let index = shared.id.index
+        while unsafe places.count <= index { unsafe places.append(nil) }
+        if let place = unsafe places[index] {
+            if unsafe place.pointee.shared === shared { return }
+            unsafe Self.destroy(place)
+        }
+        let place = UnsafeMutablePointer<LocalPool>.allocate(capacity: 1)
+        unsafe place.initialize(to: LocalPool(shared, settings: settings()))
+        unsafe places[index] = unsafe place
+    }
+
+    /// Forgets a pool, unless its id means another one by now.
+    mutating func forget(_ shared: SharedPool) {
+        guard contains(shared.id), self[shared.id].shared === shared else { return }
+        unsafe Self.destroy(places[shared.id.index])
+        unsafe places[shared.id.index] = nil
+    }
+
+    private static func destroy(_ place: UnsafeMutablePointer<LocalPool>?) {
+        guard let place = unsafe place else { return }
+        unsafe place.deinitialize(count: 1)
+        unsafe place.deallocate()
+    }
+
+    private func pointer(_ id: PoolID) -> UnsafeMutablePointer<LocalPool> {
+        guard let place = unsafe places[id.index] else {
+            preconditionFailure("a pool is used that is not known here")
+        }
+        return unsafe place
+    }
+}

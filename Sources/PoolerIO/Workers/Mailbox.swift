@@ -1,0 +1,103 @@
+// How workers talk: each has a mailbox, which it empties before it looks at the events of its own
+// connections. A post wakes a worker only if it sleeps.
+
+internal import CLinux
+internal import PoolerCore
+internal import PostgresWire
+internal import Synchronization
+
+/// What one worker tells another.
+enum Mail: Sendable {
+    /// A new connection, which is yours.
+    case connection(descriptor: Int32, peer: SocketAddress)
+    /// A client that wants the console; only the chief has it.
+    case console(ConsoleArrival)
+    /// A free server, which is yours now, for your client that waits under this ticket.
+    case server(ServerID, for: ClientID, ticket: UInt32)
+    /// Your client that waits under this ticket will get no server.
+    case noServer(for: ClientID, ticket: UInt32, CloseReason)
+    /// A CancelRequest for one of your clients.
+    case cancel(CancelKey, requester: Requester)
+    /// The CancelRequest that your client brought has been delivered, or will never be.
+    case cancelEnded(ClientID, hasFailed: Bool)
+    /// Something to do for all workers, from the chief.
+    case order(Order, number: UInt64)
+    /// Your order has been carried out.
+    case report(OrderReport, number: UInt64)
+    /// To the chief: a client or server has gone, which somebody may wait for.
+    case connectionGone
+}
+
+/// A connection that brought a CancelRequest.
+struct Requester: Sendable {
+    let client: ClientID
+    let worker: WorkerID
+}
+
+/// A client connection on its way to the console.
+struct ConsoleArrival: Sendable {
+    let descriptor: Int32
+    let peer: SocketAddress
+    let number: UInt64
+    /// What it has sent so far, from its StartupMessage on.
+    let received: [UInt8]
+}
+
+/// What the other workers have put into a worker's mailbox.
+final class Mailbox: Sendable {
+    private let mail = Mutex<[Mail]>([])
+    private let hasMail = Atomic(false)
+    private let isAsleep = Atomic(false)
+    /// Readable when the worker was woken.
+    let wakeup: Int32
+
+    /// - Throws: `SystemError` when the kernel gives no event descriptor.
+    init() throws(SystemError) {
+        wakeup = eventfd(0, Int32(EFD_NONBLOCK | EFD_CLOEXEC))
+        guard wakeup >= 0 else { throw SystemError.current("eventfd") }
+    }
+
+    deinit {
+        close(wakeup)
+    }
+
+    /// Adds a piece of mail; the worker reads it soon.
+    func post(_ piece: Mail) {
+        mail.withLock { $0.append(piece) }
+        hasMail.store(true, ordering: .sequentiallyConsistent)
+        wake()
+    }
+
+    /// Sees to it that the worker does not sleep.
+    func wake() {
+        if isAsleep.exchange(false, ordering: .sequentiallyConsistent) { eventfd_write(wakeup, 1) }
+    }
+
+    /// Takes all mail, in the order in which it was posted.
+    ///
+    /// - Parameter inbox: gets it; its memory becomes the mailbox's.
+    func take(into inbox: inout [Mail]) {
+        inbox.removeAll(keepingCapacity: true)
+        guard hasMail.exchange(false, ordering: .sequentiallyConsistent) else { return }
+        mail.withLock { swap(&$0, &inbox) }
+    }
+
+    /// The worker is about to wait for events.
+    ///
+    /// - Returns: false when there is mail, so that it must not sleep.
+    func prepareToSleep() -> Bool {
+        isAsleep.store(true, ordering: .sequentiallyConsistent)
+        return !hasMail.load(ordering: .sequentiallyConsistent)
+    }
+
+    /// The worker has events, or was woken.
+    func wokeUp() {
+        isAsleep.store(false, ordering: .relaxed)
+    }
+
+    /// Empties the event descriptor.
+    func acknowledge() {
+        var count: UInt64 = 0
+        unsafe eventfd_read(wakeup, &count)
+    }
+}

@@ -1,0 +1,162 @@
+// What the chief has all workers do: the console, signals and statistics are its own, but the
+// connections are everybody's. Orders are carried out in the order in which they were issued.
+
+internal import PoolerCore
+internal import PostgresWire
+
+/// Something to do for all workers.
+enum Order: Sendable {
+    /// A configuration that was read again.
+    case configuration(Configuration, UserList)
+    /// Settings changed by the console.
+    case settings(Settings)
+    /// What the pooler as a whole is doing now.
+    case lifecycle(Lifecycle)
+    /// The pools of a database, or all, are paused or not: close the free servers, or open new ones.
+    case pauseChanged(database: ByteString?, isPaused: Bool)
+    /// RECONNECT: replace the servers as they become free.
+    case replaceServers(database: ByteString?)
+    case closeDatabase(ByteString)
+    case killClient(number: UInt64)
+    case report(SnapshotParts)
+    case forgetPool(SharedPool)
+}
+
+/// What a worker reports when an order has been carried out.
+struct OrderReport: Sendable {
+    /// Whether the client of `killClient` was here.
+    var wasFound = false
+    var snapshot = WorkerSnapshot()
+
+    static func += (left: inout OrderReport, right: OrderReport) {
+        left.wasFound = left.wasFound || right.wasFound
+        left.snapshot += right.snapshot
+    }
+}
+
+/// What the chief does when all workers have reported.
+enum Sequel {
+    case nothing
+    /// A console client's command has ended; the outcome follows from the report.
+    case answer(ClientID, (OrderReport) -> ConsoleAnswerKind)
+    /// A period of the statistics ends.
+    case endPeriod
+}
+
+/// How a console command ends.
+enum ConsoleAnswerKind {
+    case done
+    case snapshot(SnapshotParts)
+    case failed(AdminError)
+}
+
+/// An order that not all workers have carried out.
+struct PendingOrder {
+    let number: UInt64
+    var missingCount: Int
+    var report: OrderReport
+    let sequel: Sequel
+}
+
+extension Worker {
+    // MARK: The chief
+
+    /// Has all workers do something.
+    ///
+    /// - Returns: the report if it is complete; if not, `sequel` follows when it is.
+    @discardableResult
+    mutating func issue(_ order: Order, sequel: Sequel = .nothing) -> OrderReport? {
+        lastOrderNumber += 1
+        for worker in shared.workers where worker != id {
+            shared.post(.order(order, number: lastOrderNumber), to: worker)
+        }
+        let number = lastOrderNumber
+        let report = carryOut(order)
+        let others = shared.mailboxes.count - 1
+        if others == 0 { return report }
+        pendingOrders.append(
+            PendingOrder(number: number, missingCount: others, report: report, sequel: sequel)
+        )
+        return nil
+    }
+
+    /// A worker has carried out an order.
+    mutating func reported(_ report: OrderReport, number: UInt64) {
+        guard let index = pendingOrders.firstIndex(where: { $0.number == number }) else { return }
+        pendingOrders[index].report += report
+        pendingOrders[index].missingCount -= 1
+        guard pendingOrders[index].missingCount == 0 else { return }
+        let order = pendingOrders.remove(at: index)
+        switch order.sequel {
+        case .nothing: break
+        case .answer(let client, let answer):
+            consoleCommandEnded(client, outcome(answer(order.report), order.report))
+        case .endPeriod: endPeriod(order.report.snapshot.totals)
+        }
+    }
+
+    // MARK: Every worker
+
+    /// Does what the chief has ordered, for the connections that are here.
+    mutating func carryOut(_ order: Order) -> OrderReport {
+        var report = OrderReport()
+        switch order {
+        case .configuration(let configuration, let users): apply(configuration, users)
+        case .settings(let settings): apply(settings)
+        case .lifecycle(let lifecycle): adopt(lifecycle)
+        case .pauseChanged(let database, let isPaused): pauseChanged(isPaused, database)
+        case .replaceServers(let database):
+            for pool in localPools(ofDatabase: database) {
+                markServers(of: pool)
+                openServersIfWanted(pool)
+            }
+        case .closeDatabase(let database): closeDatabase(database)
+        case .killClient(let number): report.wasFound = killClient(number)
+        case .report(let parts): report.snapshot = snapshot(parts)
+        case .forgetPool(let pool): pools.forget(pool)
+        }
+        return report
+    }
+
+    /// The pools of a database that are known here, or all for nil.
+    func localPools(ofDatabase database: ByteString?) -> [PoolID] {
+        pools.ids.filter { database == nil || pools[$0].key.database == database }
+    }
+
+    private mutating func killClient(_ number: UInt64) -> Bool {
+        for slot in 0..<UInt32(clients.slotCount)
+        where clients.isUsed(slot) && clients[slot].number == number
+            && clients[slot].phase != .draining
+        {
+            closeClient(slot, .adminForcedDisconnect)
+            return true
+        }
+        return false
+    }
+
+    // MARK: Mail
+
+    /// Does what the other workers have written.
+    mutating func readMail() {
+        var inbox = exchange(&inbox, with: [])
+        shared.mailboxes[Int(id.index)].take(into: &inbox)
+        for piece in inbox { read(piece) }
+        self.inbox = inbox
+    }
+
+    private mutating func read(_ piece: Mail) {
+        switch piece {
+        case .connection(let descriptor, let peer): addClient(descriptor, peer)
+        case .console(let arrival): consoleArrived(arrival)
+        case .server(let server, let client, let ticket): serverArrived(server, client, ticket)
+        case .noServer(let client, let ticket, let reason):
+            if isWaiting(client, ticket: ticket) { closeClient(client.index, reason) }
+        case .cancel(let key, let requester): cancel(key, for: requester)
+        case .cancelEnded(let client, let hasFailed): cancelEnded(client, hasFailed: hasFailed)
+        case .order(let order, let number):
+            shared.post(.report(carryOut(order), number: number), to: .chief)
+        case .report(let report, let number): reported(report, number: number)
+        case .connectionGone: mustAdvanceLifecycle = true
+        }
+    }
+}

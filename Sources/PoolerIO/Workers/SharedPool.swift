@@ -1,0 +1,221 @@
+// A pool as all workers share it: the queue and the limits under a lock, and a gate that tells without
+// the lock whether there is anything to look at.
+//
+// The gate is what lets a worker take and free a server at home without the lock. Who joins the queue
+// closes the gate first and looks for free servers afterwards; who frees a server does so first and
+// looks at the gate afterwards. Both in the one order of sequentially consistent operations, so that
+// at least one of the two sees the other.
+
+internal import PoolerCore
+internal import PostgresWire
+internal import Synchronization
+
+/// Whether a pool's lock is needed to take or free a server.
+///
+/// Sendable without the compiler's proof: the memory holds one atomic, and is never given back.
+@safe
+struct Gate: @unchecked Sendable {
+    private let value: UnsafeMutablePointer<Atomic<Int>>
+
+    init() {
+        unsafe value = .allocate(capacity: 1)
+        unsafe value.initialize(to: Atomic(0))
+    }
+
+    /// Whether nobody waits, the pool is not paused and it has no server too many.
+    var isOpen: Bool { unsafe value.pointee.load(ordering: .sequentiallyConsistent) == 0 }
+
+    fileprivate func set(_ state: Int) {
+        unsafe value.pointee.store(state, ordering: .sequentiallyConsistent)
+    }
+}
+
+/// A pool of the process.
+final class SharedPool: Sendable {
+    let id: PoolID
+    let key: PoolKey
+    let gate = Gate()
+    private let pool: Mutex<Pool>
+
+    init(id: PoolID, key: PoolKey, settings: Settings, isPaused: Bool) {
+        self.id = id
+        self.key = key
+        var pool = Pool(key: key, settings: settings)
+        pool.isPaused = isPaused
+        self.pool = Mutex(pool)
+        if isPaused { gate.set(1) }
+    }
+
+    /// Looks at the pool or changes it; no system call may be made meanwhile.
+    func withLock<Result>(_ body: (inout Pool) -> sending Result) -> sending Result {
+        pool.withLock { pool in
+            let result = body(&pool)
+            gate.set(pool.gate)
+            return result
+        }
+    }
+
+    /// Adds a client to the queue, or says why it cannot wait.
+    func request(_ client: ClientID, of worker: WorkerID, now: Microseconds) -> Assignment {
+        withLock { $0.request(client, of: worker, now: now) }
+    }
+
+    /// Takes hold of a free server for the client that waits longest: one at home in the client's
+    /// worker if there is one, or, with server_round_robin, the one that has been free for longest.
+    ///
+    /// - Returns: nil when nobody waits, the pool is paused or no server is free.
+    func match(_ servers: Servers) -> Match? {
+        withLock { pool in
+            while pool.hasWork, let first = pool.waiters.first {
+                let choice =
+                    pool.settings.serverRoundRobin
+                    ? Self.longestFree(of: pool.servers, servers)
+                    : Self.anyFree(of: pool.servers, servers, near: first.worker)
+                guard let choice else { return nil }
+                if servers.take(choice.server, from: choice.home), let waiter = pool.takeWaiter() {
+                    return Match(server: choice.server, home: choice.home, waiter: waiter)
+                }
+            }
+            return nil
+        }
+    }
+
+    private static func anyFree(
+        of all: [ServerID],
+        _ servers: Servers,
+        near worker: WorkerID
+    ) -> (server: ServerID, home: WorkerID)? {
+        var choice: (server: ServerID, home: WorkerID)?
+        for server in all {
+            guard let home = servers.home(ofFree: server) else { continue }
+            if home == worker { return (server, home) }
+            if choice == nil { choice = (server, home) }
+        }
+        return choice
+    }
+
+    private static func longestFree(
+        of all: [ServerID],
+        _ servers: Servers
+    ) -> (server: ServerID, home: WorkerID)? {
+        var choice: (server: ServerID, home: WorkerID)?
+        var since = Microseconds.max
+        for server in all {
+            guard let home = servers.home(ofFree: server) else { continue }
+            if servers.freeSince(server) < since {
+                since = servers.freeSince(server)
+                choice = (server, home)
+            }
+        }
+        return choice
+    }
+
+    /// Takes the client that waits longest, for a server that has just become free.
+    func takeWaiter() -> Waiter? {
+        withLock { $0.takeWaiter() }
+    }
+
+    /// The server that has been free for longest; somebody may take it at any time.
+    func longestFreeServer(_ servers: Servers) -> (server: ServerID, home: WorkerID)? {
+        Self.longestFree(of: withLock { $0.servers }, servers)
+    }
+}
+
+/// A server and the client that gets it.
+struct Match {
+    let server: ServerID
+    /// Where the server was at home.
+    let home: WorkerID
+    let waiter: Waiter
+}
+
+/// All pools of the process.
+final class PoolDirectory: Sendable {
+    private struct State {
+        var pools = Pools()
+        var shared: [SharedPool?] = []
+        /// Whether PAUSE without a database is in force.
+        var isPaused = false
+    }
+
+    private let state = Mutex(State())
+
+    /// Looks at what is counted across pools or changes it.
+    func withLock<Result>(_ body: (inout Pools) -> sending Result) -> sending Result {
+        state.withLock { body(&$0.pools) }
+    }
+
+    /// The pool with a key, made if there is none.
+    ///
+    /// - Parameters:
+    ///   - settings: what holds for a new pool.
+    ///   - use: runs before anybody can find the pool unused and forget it.
+    func pool(
+        for key: PoolKey,
+        settings: Settings,
+        use: (inout Pool) -> Void = { _ in }
+    ) -> SharedPool {
+        state.withLock { state in
+            let pool: SharedPool
+            if let id = state.pools.id(of: key), let known = state.shared[id.index] {
+                pool = known
+            } else {
+                let id = state.pools.insert(key)
+                pool = SharedPool(
+                    id: id,
+                    key: key,
+                    settings: settings,
+                    isPaused: state.isPaused
+                        || state.pools.state(ofDatabase: key.database).isPaused
+                )
+                while state.shared.count <= id.index { state.shared.append(nil) }
+                state.shared[id.index] = pool
+            }
+            pool.withLock { use(&$0) }
+            return pool
+        }
+    }
+
+    /// The pools of a database, or all pools for nil.
+    func pools(ofDatabase database: ByteString? = nil) -> [SharedPool] {
+        state.withLock { state in
+            state.pools.ids(ofDatabase: database).compactMap { state.shared[$0.index] }
+        }
+    }
+
+    /// The pools with these ids.
+    func pools(_ ids: [PoolID]) -> [SharedPool] {
+        state.withLock { state in ids.compactMap { state.shared[$0.index] } }
+    }
+
+    /// Stops or continues to give servers to the clients of a database, or of all.
+    func setPaused(_ isPaused: Bool, database: ByteString?) {
+        state.withLock { state in
+            if let database {
+                state.pools.updateDatabase(database) { $0.isPaused = isPaused }
+            } else {
+                state.isPaused = isPaused
+            }
+            for id in state.pools.ids(ofDatabase: database) {
+                guard let pool = state.shared[id.index] else { continue }
+                let database = state.pools.state(ofDatabase: pool.key.database)
+                pool.withLock {
+                    $0.isPaused = state.isPaused || database.isPaused
+                    if !isPaused { $0.forgetFailure() }
+                }
+            }
+        }
+    }
+
+    /// Forgets a pool if nobody uses it.
+    ///
+    /// - Parameter isUnused: runs with the pool's lock held.
+    func forget(_ pool: SharedPool, if isUnused: (inout Pool) -> Bool) -> Bool {
+        state.withLock { state in
+            guard pool.withLock({ isUnused(&$0) }) else { return false }
+            state.pools.remove(pool.id)
+            state.shared[pool.id.index] = nil
+            return true
+        }
+    }
+}

@@ -1,0 +1,197 @@
+// What all workers share. Everything here is safe to use from any thread; nothing holds a lock while
+// a system call is made.
+
+internal import PoolerCore
+internal import PostgresWire
+internal import Synchronization
+
+/// The state of the process.
+final class SharedState: Sendable {
+    let mailboxes: [Mailbox]
+    let servers = ServerTable()
+    let pools = PoolDirectory()
+    let states = SharedSettingsStates()
+    let statements = SharedStatements()
+    let loads: WorkerLoads
+    /// The epoll descriptor of each worker, for moving servers.
+    let reactors: ReactorDescriptors
+    private let lastNumber = Atomic<UInt64>(0)
+    private let finished = Atomic(false)
+    private let chiefWaits = Atomic(false)
+
+    /// - Throws: `SystemError` when the kernel gives no descriptors.
+    init(workerCount: Int) throws(SystemError) {
+        var mailboxes: [Mailbox] = []
+        for _ in 0..<workerCount { mailboxes.append(try Mailbox()) }
+        self.mailboxes = mailboxes
+        loads = WorkerLoads(workerCount: workerCount)
+        reactors = ReactorDescriptors(workerCount: workerCount)
+    }
+
+    var workers: [WorkerID] {
+        mailboxes.indices.map { WorkerID(index: UInt16($0)) }
+    }
+
+    /// A number for a new connection.
+    func takeNumber() -> UInt64 {
+        lastNumber.wrappingAdd(1, ordering: .relaxed).newValue
+    }
+
+    /// Whether the event loops are to return.
+    var isFinished: Bool { finished.load(ordering: .acquiring) }
+
+    /// Whether the chief wants to hear of every connection that goes.
+    var isChiefWaiting: Bool {
+        get { chiefWaits.load(ordering: .sequentiallyConsistent) }
+        set { chiefWaits.store(newValue, ordering: .sequentiallyConsistent) }
+    }
+
+    /// Ends all event loops.
+    func finish() {
+        finished.store(true, ordering: .sequentiallyConsistent)
+        for mailbox in mailboxes { mailbox.wake() }
+    }
+
+    func post(_ mail: Mail, to worker: WorkerID) {
+        mailboxes[Int(worker.index)].post(mail)
+    }
+}
+
+/// How many client connections each worker has, by which new ones are spread.
+///
+/// Sendable without the compiler's proof: the memory holds atomics only, and lives as long as the
+/// object.
+@safe
+final class WorkerLoads: @unchecked Sendable {
+    private let counts: UnsafeMutablePointer<Atomic<Int>>
+    private let workerCount: Int
+
+    init(workerCount: Int) {
+        self.workerCount = workerCount
+        unsafe counts = .allocate(capacity: workerCount)
+        for index in 0..<workerCount { unsafe (counts + index).initialize(to: Atomic(0)) }
+    }
+
+    deinit {
+        unsafe counts.deinitialize(count: workerCount)
+        unsafe counts.deallocate()
+    }
+
+    /// The number of all client connections.
+    var total: Int {
+        (0..<workerCount).reduce(0) { $0 + count(of: $1) }
+    }
+
+    /// Counts a connection more or less.
+    func add(_ change: Int, to worker: WorkerID) {
+        unsafe counts[Int(worker.index)].wrappingAdd(change, ordering: .relaxed)
+    }
+
+    /// The worker for a connection that `acceptor` has accepted: itself, unless another one has
+    /// clearly fewer. The connection is counted.
+    func place(acceptedBy acceptor: WorkerID) -> WorkerID {
+        let choice = Balance.worker(
+            forConnectionOf: Int(acceptor.index),
+            loads: (0..<workerCount).map { count(of: $0) }
+        )
+        let worker = WorkerID(index: UInt16(choice))
+        add(1, to: worker)
+        return worker
+    }
+
+    private func count(of index: Int) -> Int {
+        unsafe counts[index].load(ordering: .relaxed)
+    }
+}
+
+/// The settings' states of all clients and servers.
+final class SharedSettingsStates: Sendable {
+    private let states = Mutex(SettingsStates())
+
+    var count: Int { states.withLock { $0.count } }
+
+    func retain(_ id: SettingsID) { states.withLock { $0.retain(id) } }
+
+    func release(_ id: SettingsID) {
+        if id != .empty { states.withLock { $0.release(id) } }
+    }
+
+    func setting(
+        _ name: ByteString,
+        to value: ByteString,
+        in id: SettingsID,
+        isReported: Bool
+    ) -> SettingsID {
+        states.withLock { $0.setting(name, to: value, in: id, isReported: isReported) }
+    }
+
+    func reportedValues(of id: SettingsID) -> [ParameterStatus] {
+        states.withLock { $0.reportedValues(of: id) }
+    }
+
+    func value(of name: ByteString, in id: SettingsID) -> ByteString? {
+        states.withLock { $0.value(of: name, in: id) }
+    }
+
+    func changes(from actual: SettingsID, to desired: SettingsID) -> [SettingsChange] {
+        states.withLock { $0.changes(from: actual, to: desired) }
+    }
+
+    func applying(_ changes: [SettingsChange], to id: SettingsID) -> SettingsID {
+        states.withLock { $0.applying(changes, to: id) }
+    }
+
+    func reportedPart(of id: SettingsID) -> SettingsID {
+        states.withLock { $0.reportedPart(of: id) }
+    }
+}
+
+/// The prepared statements of all clients and servers.
+final class SharedStatements: Sendable {
+    private let store = Mutex(StatementStore())
+
+    var count: Int { store.withLock { $0.count } }
+
+    func retain(body: ByteString) -> UInt32 { store.withLock { $0.retain(body: body) } }
+    func retain(_ slot: UInt32) { store.withLock { $0.retain(slot) } }
+    func release(_ slot: UInt32) { store.withLock { $0.release(slot) } }
+    func body(of slot: UInt32) -> ByteString { store.withLock { $0.body(of: slot) } }
+    func serial(of slot: UInt32) -> UInt64 { store.withLock { $0.serial(of: slot) } }
+
+    func isBody(of slot: UInt32, _ span: RawSpan) -> Bool {
+        store.withLock { $0.isBody(of: slot, span) }
+    }
+
+    func serial(ofBody body: ByteString) -> UInt64? {
+        store.withLock { $0.serial(ofBody: body) }
+    }
+}
+
+/// The epoll descriptor of each worker's event loop: whoever takes a server from a worker stops that
+/// worker's watching, too.
+///
+/// Sendable without the compiler's proof: the memory holds atomics only, and lives as long as the
+/// object.
+@safe
+final class ReactorDescriptors: @unchecked Sendable {
+    private let descriptors: UnsafeMutablePointer<Atomic<Int32>>
+    private let workerCount: Int
+
+    init(workerCount: Int) {
+        self.workerCount = workerCount
+        unsafe descriptors = .allocate(capacity: workerCount)
+        for index in 0..<workerCount {
+            unsafe (descriptors + index).initialize(to: Atomic(-1))
+        }
+    }
+
+    deinit {
+        unsafe descriptors.deinitialize(count: workerCount)
+        unsafe descriptors.deallocate()
+    }
+
+    subscript(worker: WorkerID) -> Int32 {
+        get { unsafe descriptors[Int(worker.index)].load(ordering: .acquiring) }
+        set { unsafe descriptors[Int(worker.index)].store(newValue, ordering: .releasing) }
+    }
+}

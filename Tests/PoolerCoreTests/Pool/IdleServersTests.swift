@@ -1,0 +1,44 @@
+import PoolerCore
+import PostgresWire
+import Testing
+
+/// The free servers that are at home in one worker.
+@Suite struct IdleServersTests {
+    @Test func theServerUsedLastIsUsedFirst() {
+        var idle = Self.idle([.empty, .empty, .empty])
+        for number: UInt32 in [2, 1, 0] {
+            #expect(idle.take(preferring: .empty) == Self.server(number))
+        }
+        #expect(idle.take(preferring: .empty) == nil)
+    }
+
+    @Test func aServerThatFitsIsPreferred() {
+        var states = SettingsStates()
+        let own = states.setting("a", to: "1", in: .empty, isReported: true)
+        var idle = Self.idle([own, .empty, own, .empty])
+        #expect(idle.take(preferring: own) == Self.server(2))
+        #expect(idle.take(preferring: own) == Self.server(0))
+        #expect(idle.take(preferring: own) == Self.server(3), "none fits")
+        #expect(idle.count == 1)
+    }
+
+    @Test func outdatedEntriesAreDropped() {
+        var idle = Self.idle([.empty, .empty, .empty, .empty])
+        idle.prune { $0.index % 2 == 1 }
+        #expect(idle.count == 2)
+        #expect(idle.take(preferring: .empty) == Self.server(3))
+        #expect(idle.take(preferring: .empty) == Self.server(1))
+    }
+
+    private static func idle(_ settings: [SettingsID]) -> IdleServers {
+        var idle = IdleServers()
+        for (index, settings) in settings.enumerated() {
+            idle.insert(server(UInt32(index)), settings: settings)
+        }
+        return idle
+    }
+
+    private static func server(_ number: UInt32) -> ServerID {
+        ServerID(index: number, generation: 3)
+    }
+}

@@ -1,0 +1,98 @@
+import PoolerCore
+import TestSupport
+import Testing
+
+/// Who waits, and how they leave.
+@Suite struct WaitQueueTests {
+    @Test func firstInFirstOut() {
+        var queue = WaitQueue()
+        for number: UInt32 in 1...3 { Self.join(number, &queue) }
+        #expect(queue.count == 3)
+        #expect(queue.first?.client == Self.client(1))
+        for number: UInt32 in 1...3 { #expect(queue.next()?.client == Self.client(number)) }
+        #expect(queue.next() == nil)
+        #expect(queue.isEmpty)
+    }
+
+    @Test func whoeverLeavesIsNotServed() {
+        var queue = WaitQueue()
+        let tickets = (1...4).map { Self.join(UInt32($0), &queue) }
+        #expect(queue.leave(Self.client(1), of: .chief, ticket: tickets[0]) == true)
+        #expect(queue.leave(Self.client(3), of: .chief, ticket: tickets[2]) == true)
+        #expect(queue.leave(Self.client(3), of: .chief, ticket: tickets[2]) == false, "it has left")
+        #expect(queue.all.map(\.client) == [Self.client(2), Self.client(4)])
+        #expect(queue.first?.client == Self.client(2))
+        #expect(queue.next()?.client == Self.client(2))
+        #expect(
+            queue.leave(Self.client(2), of: .chief, ticket: tickets[1]) == false,
+            "it was served"
+        )
+        #expect(queue.next()?.client == Self.client(4))
+        #expect(queue.count == 0)
+    }
+
+    @Test func aTicketIsNotEnough() {
+        var queue = WaitQueue()
+        let ticket = Self.join(1, &queue)
+        #expect(queue.leave(Self.client(2), of: .chief, ticket: ticket) == false)
+        #expect(queue.leave(Self.client(1), of: WorkerID(index: 1), ticket: ticket) == false)
+        #expect(queue.leave(Self.client(1), of: .chief, ticket: ticket &+ 1) == false)
+        #expect(queue.leave(Self.client(1), of: .chief, ticket: ticket &- 1) == false)
+        #expect(queue.count == 1)
+    }
+
+    @Test func whoComesBackIsFirst() {
+        var queue = WaitQueue()
+        Self.join(1, &queue)
+        Self.join(2, &queue)
+        _ = queue.next()
+        let ticket = queue.rejoin(Self.client(1), of: .chief, since: 7)
+        #expect(
+            queue.first == Waiter(client: Self.client(1), worker: .chief, ticket: ticket, since: 7)
+        )
+        #expect(queue.leave(Self.client(1), of: .chief, ticket: ticket) == true)
+        #expect(queue.first?.client == Self.client(2))
+    }
+
+    /// Against the plainest queue there is.
+    @Test(arguments: [1, 2, 3] as [UInt64])
+    func behavesLikeAList(seed: UInt64) {
+        var random = SplitMix(seed: seed)
+        var queue = WaitQueue()
+        var model: [Waiter] = []
+        for step in 0..<5_000 {
+            let number = UInt32(step)
+            switch Int.random(in: 0..<6, using: &random) {
+            case 0...2:
+                let ticket = Self.join(number, &queue)
+                model.append(Self.waiter(number, ticket))
+            case 3:
+                let ticket = queue.rejoin(Self.client(number), of: .chief, since: 0)
+                model.insert(Self.waiter(number, ticket), at: 0)
+            case 4:
+                let expected = model.isEmpty ? nil : model.removeFirst()
+                #expect(queue.next() == expected)
+            default:
+                guard let waiter = model.randomElement(using: &random) else { continue }
+                model.removeAll { $0 == waiter }
+                #expect(queue.leave(waiter.client, of: .chief, ticket: waiter.ticket) == true)
+            }
+            #expect(queue.count == model.count)
+            #expect(queue.first == model.first)
+        }
+        #expect(queue.all == model)
+    }
+
+    @discardableResult
+    private static func join(_ number: UInt32, _ queue: inout WaitQueue) -> UInt32 {
+        queue.join(client(number), of: .chief, since: 0)
+    }
+
+    private static func waiter(_ number: UInt32, _ ticket: UInt32) -> Waiter {
+        Waiter(client: client(number), worker: .chief, ticket: ticket, since: 0)
+    }
+
+    private static func client(_ number: UInt32) -> ClientID {
+        ClientID(index: number, generation: 7)
+    }
+}
