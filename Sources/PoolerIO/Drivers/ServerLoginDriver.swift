@@ -237,12 +237,13 @@ extension Worker {
                 servers[slot].transport.send(unsafe answer.span.bytes, reactor)
             case .failed(let reason): return loginFailed(slot, reason)
             case .ready:
-                let id = servers[slot].id
+                let generation = servers[slot].id.generation
                 loginSucceeded(slot, login)
-                // A notice, or a setting that has just changed.
-                if offset < bytes.byteCount, servers.holds(slot, generation: id.generation) {
+                // A notice, or a setting that has just changed, before anybody else gets the server.
+                if offset < bytes.byteCount {
                     followAnswers(slot, bytes.extracting(offset..<bytes.byteCount))
                 }
+                if servers.holds(slot, generation: generation) { setUpServer(slot) }
                 return
             }
         }
@@ -272,6 +273,11 @@ extension Worker {
             states.release(old)
         }
         servers[slot].settings = state
+    }
+
+    /// Runs connect_query, if there is one.
+    private mutating func setUpServer(_ slot: UInt32) {
+        let pool = servers[slot].pool
         if let database = directory.configuration.database(named: pools[pool].key.database),
             let query = database.connectQuery, !query.isEmpty
         {
