@@ -121,14 +121,14 @@ public struct SCRAMKeys: Equatable, Sendable, Redacted {
         )
         let clientKey = try HMACSHA256.authenticate(
             Array("Client Key".utf8),
-            key: saltedPassword.bytes
+            key: saltedPassword
         )
         return SCRAMKeys(
             clientKey: clientKey,
-            storedKey: try SHA256.hash(clientKey.bytes),
+            storedKey: try SHA256.hash(clientKey),
             serverKey: try HMACSHA256.authenticate(
                 Array("Server Key".utf8),
-                key: saltedPassword.bytes
+                key: saltedPassword
             ),
             salt: salt,
             iterations: iterations

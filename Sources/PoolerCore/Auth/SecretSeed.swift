@@ -73,7 +73,7 @@ public struct SecretSeed: Sendable, Redacted {
     }
 
     private func digest(_ purpose: String, of user: ByteString) throws(DigestError) -> Digest32 {
-        try HMACSHA256.authenticate(Array(purpose.utf8) + [0] + user.bytes, key: key.bytes)
+        try HMACSHA256.authenticate(Array(purpose.utf8) + [0] + user.bytes, key: key)
     }
 
     /// As PostgreSQL makes them.

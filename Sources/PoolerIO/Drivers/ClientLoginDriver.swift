@@ -109,8 +109,10 @@ extension Worker {
         let user = clients[slot].user
         if isOwner(slot) { return authenticated(slot, .none, reply: []) }
         do {
-            let random = try unpredictableBytes(count: 22)
-            let salt = random.suffix(4).reduce(UInt32(0)) { $0 << 8 | UInt32($1) }
+            let random = try unpredictableBytes(count: 26)
+            let salt = random[18..<22].reduce(UInt32(0)) { $0 << 8 | UInt32($1) }
+            let secret = random[22..<26].reduce(UInt32(0)) { $0 << 8 | UInt32($1) }
+            clients[slot].cancelSecret = Int32(bitPattern: secret)
             var authentication = ClientAuthentication(
                 method: AuthMethod(settings.authType),
                 user: user,
@@ -192,28 +194,44 @@ extension Worker {
 
     /// The client is who it says.
     ///
-    /// Now it is seen whether it may come in.
+    /// Now it is seen whether it may come in. Where nothing is left to wait for, `reply` goes with the
+    /// welcome in one packet.
     private mutating func authenticated(
         _ slot: UInt32,
         _ credentials: Credentials,
         reply: [UInt8]
     ) {
-        clients[slot].transport.send(unsafe reply.span.bytes, reactor)
         clients[slot].login?.authentication = nil
+        let isConsole = Configuration.consoleNames.contains(clients[slot].database)
+        let refusal = isConsole ? nil : joinPool(slot, credentials)
+        if !isConsole, refusal == nil, adoptConfirmedSettings(slot) {
+            return completeLogin(slot, after: reply)
+        }
+        clients[slot].transport.send(unsafe reply.span.bytes, reactor)
+        if isConsole {
+            openConsole(slot)
+        } else if let refusal {
+            refuse(slot, refusal)
+        } else if acquireServer(for: slot) {
+            serverIsReady(for: slot)
+        }
+    }
+
+    /// Makes the client one of its pool's.
+    ///
+    /// - Returns: why it may not come in, or nil.
+    private mutating func joinPool(_ slot: UInt32, _ credentials: Credentials) -> String? {
         let name = clients[slot].database
-        if Configuration.consoleNames.contains(name) { return openConsole(slot) }
         guard let database = directory.configuration.database(named: name) else {
-            return refuse(slot, "no such database: \(name)")
+            return "no such database: \(name)"
         }
         let user = database.user ?? clients[slot].user
-        let key = PoolKey(database: name, user: user)
-        let configuration = directory.configuration
         let pool = pools.id(
-            for: key,
-            settings: configuration.effectiveSettings(database: database, user: user)
+            for: PoolKey(database: name, user: user),
+            settings: directory.configuration.effectiveSettings(database: database, user: user)
         )
         if lifecycle.isPaused { pools[pool].isPaused = true }
-        if let refusal = refusal(slot, pool) { return refuse(slot, refusal) }
+        if let refusal = refusal(slot, pool) { return refusal }
         learn(credentials, of: slot, for: pool, database)
         clients[slot].pool = pool
         // The client's names shall not be copies of their own.
@@ -223,31 +241,41 @@ extension Worker {
         pools[pool].clientCount += 1
         pools.countClient(1, database: name, user: clients[slot].user)
         clients[slot].isCounted = true
-        if adoptConfirmedSettings(slot) {
-            completeLogin(slot)
-        } else if acquireServer(for: slot) {
-            serverIsReady(for: slot)
-        }
+        return nil
     }
 
     private func refusal(_ slot: UInt32, _ pool: PoolID) -> String? {
         let database = clients[slot].database
-        let limits = directory.configuration.effectiveSettings(
-            database: directory.configuration.database(named: database),
-            user: clients[slot].user
-        )
         if pools.state(ofDatabase: database).isDisabled {
             return "database \"\(database)\" is disabled"
         }
-        let databaseLimit = limits.maxDBClientConnections
+        let (databaseLimit, userLimit) = clientLimits(slot, pool)
         if databaseLimit > 0, pools.state(ofDatabase: database).clientCount >= databaseLimit {
             return "client connections exceeded (max_db_client_connections)"
         }
-        let userLimit = limits.maxUserClientConnections
         if userLimit > 0, pools.state(ofUser: clients[slot].user).clientCount >= userLimit {
             return "client connections exceeded (max_user_client_connections)"
         }
         return nil
+    }
+
+    /// max_db_client_connections and max_user_client_connections: the pool knows them, unless it is
+    /// another user's.
+    private func clientLimits(
+        _ slot: UInt32,
+        _ pool: PoolID
+    ) -> (database: Int, user: Int) {
+        if clients[slot].user == pools[pool].key.user {
+            return (
+                pools[pool].settings.maxDBClientConnections,
+                pools[pool].settings.maxUserClientConnections
+            )
+        }
+        let limits = directory.configuration.effectiveSettings(
+            database: directory.configuration.database(named: clients[slot].database),
+            user: clients[slot].user
+        )
+        return (limits.maxDBClientConnections, limits.maxUserClientConnections)
     }
 
     /// What a pool logs in to its servers with: what the configuration has for its user, else what
@@ -337,7 +365,7 @@ extension Worker {
         var applicationName: ByteString?
         var others: [StartupParameter] = []
         for parameter in parameters {
-            if parameter.name.lowercasedASCII == "application_name",
+            if parameter.name.lowercasedASCII.isText("application_name"),
                 parameter.value.count < 64,
                 parameter.value.bytes.allSatisfy({ (0x20...0x7E).contains($0) })
             {
@@ -360,14 +388,16 @@ extension Worker {
     }
 
     /// Tells the client about its session; it is logged in.
-    mutating func completeLogin(_ slot: UInt32) {
+    ///
+    /// - Parameter reply: what is left to be said before that.
+    mutating func completeLogin(_ slot: UInt32, after reply: [UInt8] = []) {
         guard let pool = clients[slot].pool else { return }
         rememberConfirmed(slot, pool)
         clients[slot].phase = .ready
         clients[slot].attachment = .none
-        clients[slot].cancelSecret = Int32.random(in: .min ... .max, using: &random)
         pools[pool].counters.clientLogins &+= 1
         var writer = ByteWriter()
+        writer.write(reply)
         writer.authenticationRequest(.ok)
         for parameter in pools[pool].fixedParameters
             + states.reportedValues(of: clients[slot].settings)
