@@ -144,11 +144,6 @@ public struct SCRAMKeys: Equatable, Sendable, Redacted {
             serverKey: serverKey
         )
     }
-
-    /// Whether the keys were made for this salt and iteration count.
-    public func fit(_ challenge: SCRAMChallenge) -> Bool {
-        salt == challenge.salt && iterations == challenge.iterations
-    }
 }
 
 /// Reads a number of decimal digits up to 2^31-1; nil for signs, spaces, or anything else.

@@ -174,6 +174,22 @@ extension Worker {
         return true
     }
 
+    /// The keys have come that a client's login waits for.
+    ///
+    /// A secret that was derived is worth keeping, whether this client knows the password or not.
+    mutating func clientKeysDerived(_ slot: UInt32, _ keys: SCRAMKeys?) {
+        guard let login = clients[slot].login, var authentication = login.authentication else {
+            return
+        }
+        login.awaitedKeys = nil
+        let action = authentication.derived(keys)
+        login.authentication = authentication
+        if let derived = authentication.derivedSecret {
+            directory.keep(derived, of: clients[slot].user)
+        }
+        authenticationProgressed(slot, action)
+    }
+
     private mutating func authenticationProgressed(
         _ slot: UInt32,
         _ action: ClientAuthentication.Action
@@ -181,13 +197,13 @@ extension Worker {
         switch action {
         case .send(let bytes):
             clients[slot].transport.send(unsafe bytes.span.bytes, reactor)
+        case .derive(let parameters):
+            clients[slot].login?.awaitedKeys = parameters
+            deriveKeys(parameters, for: .client(clients[slot].id))
         case .failed(let failure):
             if let detail = failure.logDetail { logClient(slot, .debug, detail) }
             closeClient(slot, .clientRefused(failure.errorResponse))
         case .succeeded(let credentials, let reply):
-            if let derived = clients[slot].login?.authentication?.derivedSecret {
-                directory.keep(derived, of: clients[slot].user)
-            }
             authenticated(slot, credentials, reply: reply)
         }
     }

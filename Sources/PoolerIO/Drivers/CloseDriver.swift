@@ -56,6 +56,7 @@ extension Worker {
         clients[slot].settings = .empty
         forgetStatements(of: slot)
         releaseUnnamedStatement(of: slot)
+        stopWaitingForKeys(slot)
         clients[slot].attachment = .none
     }
 

@@ -76,6 +76,7 @@ extension Worker {
             users: users,
             seedKey: directory.seedKey
         )
+        directory.keepDerivedSecrets(of: oldDirectory)
         adoptSettings()
         makeForcedPools()
         for pool in pools.ids {

@@ -46,6 +46,7 @@ package enum Pooler {
         var worker = Worker(
             reactor: try Reactor(),
             resolver: try Resolver(),
+            keyDeriver: try KeyDeriver(),
             signals: signals,
             listeners: listeners,
             directory: Directory(configuration: configuration, users: users, seedKey: seedKey),

@@ -12,6 +12,7 @@ struct Token: Equatable, BitwiseCopyable, Sendable {
         case canceler
         case signal
         case resolver
+        case keyDeriver
     }
 
     let rawValue: UInt64

@@ -5,20 +5,30 @@ internal import CLinux
 /// Starts threads.
 enum Thread {
     private final class Body {
+        let niceness: Int32
         let run: () -> Void
-        init(_ run: @escaping () -> Void) { self.run = run }
+
+        init(niceness: Int32, _ run: @escaping () -> Void) {
+            self.niceness = niceness
+            self.run = run
+        }
     }
 
     /// Runs `body` on a new detached thread.
-    static func start(_ body: @escaping @Sendable () -> Void) {
+    ///
+    /// - Parameter niceness: by how much it is to be nicer than the thread that starts it, 0...19;
+    ///   Linux keeps this per thread.
+    static func start(niceness: Int32 = 0, _ body: @escaping @Sendable () -> Void) {
         var thread = pthread_t()
-        let argument = unsafe Unmanaged.passRetained(Body(body)).toOpaque()
+        let argument = unsafe Unmanaged.passRetained(Body(niceness: niceness, body)).toOpaque()
         let status = unsafe pthread_create(
             &thread,
             nil,
             { argument in
                 guard let argument = unsafe argument else { return nil }
-                unsafe Unmanaged<Body>.fromOpaque(argument).takeRetainedValue().run()
+                let body = unsafe Unmanaged<Body>.fromOpaque(argument).takeRetainedValue()
+                if body.niceness > 0 { _ = nice(body.niceness) }
+                body.run()
                 return nil
             },
             argument

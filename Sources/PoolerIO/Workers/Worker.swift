@@ -10,6 +10,7 @@ internal import PostgresWire
 struct Worker: ~Copyable {
     var reactor: Reactor
     let resolver: Resolver
+    let keyDeriver: KeyDeriver
     let signals: Signals
     var listeners: [Listener]
     var clients = Slab<Client>()
@@ -24,6 +25,8 @@ struct Worker: ~Copyable {
     var statements = StatementStore()
     var hosts = HostCache()
     var loginQueue = LoginQueue()
+    /// The logins that wait for keys, by what those are made of.
+    var keyWaiters: [SCRAMKeyParameters: [KeyWaiter]] = [:]
     var lifecycle = Lifecycle()
     var statistics: Statistics
 
@@ -52,6 +55,7 @@ struct Worker: ~Copyable {
     init(
         reactor: consuming Reactor,
         resolver: Resolver,
+        keyDeriver: KeyDeriver,
         signals: consuming Signals,
         listeners: [Listener],
         directory: Directory,
@@ -62,6 +66,7 @@ struct Worker: ~Copyable {
     ) {
         self.reactor = reactor
         self.resolver = resolver
+        self.keyDeriver = keyDeriver
         self.signals = signals
         self.listeners = listeners
         self.directory = directory
@@ -78,6 +83,7 @@ struct Worker: ~Copyable {
         )
         _ = self.reactor.add(self.signals.descriptor, Token(.signal, slot: 0))
         _ = self.reactor.add(resolver.wakeup, Token(.resolver, slot: 0))
+        _ = self.reactor.add(keyDeriver.wakeup, Token(.keyDeriver, slot: 0))
         adoptSettings()
         makeForcedPools()
         for (index, listener) in listeners.enumerated() {
@@ -145,6 +151,7 @@ struct Worker: ~Copyable {
             }
         case .listener: accept(from: Int(slot))
         case .resolver: resolved()
+        case .keyDeriver: keysDerived()
         case .signal: signaled()
         case nil: break
         }
