@@ -51,11 +51,14 @@ help: ## List the targets
 packages-build packages-run packages-test packages-bench:
 	@Scripts/install-packages $(@:packages-%=%)
 
-bench-tools: $(BENCH_BUILD)/canned-server $(BENCH_BUILD)/idle-clients $(BENCH_BUILD)/count-mallocs.so
+bench-tools: $(BENCH_BUILD)/canned-server $(BENCH_BUILD)/idle-clients $(BENCH_BUILD)/login-storm
+bench-tools: $(BENCH_BUILD)/count-mallocs.so
+
+$(BENCH_BUILD)/login-storm: LDLIBS := -lcrypto
 
 $(BENCH_BUILD)/%: Benchmarks/%.c
 	@mkdir -p $(@D)
-	$(CC) $(CFLAGS) -o $@ $<
+	$(CC) $(CFLAGS) -o $@ $< $(LDLIBS)
 
 $(BENCH_BUILD)/%.so: Benchmarks/%.c
 	@mkdir -p $(@D)

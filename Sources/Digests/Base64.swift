@@ -1,5 +1,8 @@
 // Base64 as SCRAM writes it: the standard alphabet with padding, without white space. Decoding is
 // strict, unused bits included, so that one value has one spelling.
+//
+// Other modules call this at each login: parameters are spans and arrays of bytes, because the
+// compiler does not specialise generic functions across modules.
 
 /// Base64, RFC 4648 section 4.
 public enum Base64 {
@@ -7,32 +10,37 @@ public enum Base64 {
     public static func encode(_ bytes: [UInt8]) -> [UInt8] {
         var text: [UInt8] = []
         text.reserveCapacity((bytes.count + 2) / 3 * 4)
-        for start in stride(from: 0, to: bytes.count, by: 3) {
-            let group = bytes[start..<min(start + 3, bytes.count)]
-            var bits: UInt32 = 0
-            for byte in group { bits = bits << 8 | UInt32(byte) }
-            bits <<= 8 * UInt32(3 - group.count)
-            for position in 0..<4 {
-                guard position <= group.count else {
-                    text.append(padding)
-                    continue
-                }
-                text.append(alphabet[Int(bits >> (18 - 6 * UInt32(position)) & 63)])
-            }
+        var start = 0
+        while start < bytes.count {
+            let count = min(3, bytes.count - start)
+            var bits = UInt32(bytes[start]) << 16
+            if count > 1 { bits |= UInt32(bytes[start + 1]) << 8 }
+            if count > 2 { bits |= UInt32(bytes[start + 2]) }
+            text.append(digit(of: bits >> 18 & 63))
+            text.append(digit(of: bits >> 12 & 63))
+            text.append(count > 1 ? digit(of: bits >> 6 & 63) : padding)
+            text.append(count > 2 ? digit(of: bits & 63) : padding)
+            start += count
         }
         return text
     }
 
     /// Decodes `text`; nil when it is not exactly what `encode` would have written.
-    public static func decode(_ text: some Collection<UInt8>) -> [UInt8]? {
+    public static func decode(_ text: [UInt8]) -> [UInt8]? { decode(text.span) }
+
+    /// Decodes `text`; nil when it is not exactly what `encode` would have written.
+    public static func decode(_ text: ArraySlice<UInt8>) -> [UInt8]? { decode(text.span) }
+
+    private static func decode(_ text: Span<UInt8>) -> [UInt8]? {
         guard text.count % 4 == 0 else { return nil }
-        let paddingCount = text.suffix(2).reversed().prefix { $0 == padding }.count
+        var end = text.count
+        while end > 0, text.count - end < 2, text[end - 1] == padding { end -= 1 }
         var bytes: [UInt8] = []
         bytes.reserveCapacity(text.count / 4 * 3)
         var bits: UInt32 = 0
         var bitCount: UInt32 = 0
-        for digit in text.dropLast(paddingCount) {
-            guard let value = value(of: digit) else { return nil }
+        for index in 0..<end {
+            guard let value = value(of: text[index]) else { return nil }
             bits = (bits << 6 | value) & 0xFFFF
             bitCount += 6
             if bitCount >= 8 {
@@ -42,6 +50,17 @@ public enum Base64 {
         }
         let unusedBits = bits & (1 << bitCount - 1)
         return unusedBits == 0 ? bytes : nil
+    }
+
+    private static func digit(of value: UInt32) -> UInt8 {
+        let value = UInt8(truncatingIfNeeded: value)
+        return switch value {
+        case 0..<26: UInt8(ascii: "A") + value
+        case 26..<52: UInt8(ascii: "a") + (value - 26)
+        case 52..<62: UInt8(ascii: "0") + (value - 52)
+        case 62: UInt8(ascii: "+")
+        default: UInt8(ascii: "/")
+        }
     }
 
     private static func value(of digit: UInt8) -> UInt32? {
@@ -56,7 +75,4 @@ public enum Base64 {
     }
 
     private static let padding = UInt8(ascii: "=")
-    private static let alphabet = Array(
-        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/".utf8
-    )
 }

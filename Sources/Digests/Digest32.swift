@@ -10,10 +10,9 @@ public struct Digest32: Sendable {
     private var storage: InlineArray<32, UInt8>
 
     /// Makes a digest of exactly 32 bytes; nil for any other number.
-    public init?(_ bytes: some Collection<UInt8>) {
+    public init?(_ bytes: [UInt8]) {
         guard bytes.count == Self.byteCount else { return nil }
-        self.storage = InlineArray(repeating: 0)
-        for (index, byte) in bytes.enumerated() { storage[index] = byte }
+        self.storage = InlineArray { bytes[$0] }
     }
 
     /// Makes a digest of what `fill` leaves in 32 zeroed bytes.
@@ -24,9 +23,18 @@ public struct Digest32: Sendable {
         try fill(&span)
     }
 
+    /// The bytes in place.
+    var span: Span<UInt8> {
+        @_lifetime(borrow self)
+        borrowing get { storage.span }
+    }
+
     /// The bytes as an array.
     public var bytes: [UInt8] {
-        storage.indices.map { storage[$0] }
+        var bytes: [UInt8] = []
+        bytes.reserveCapacity(Self.byteCount)
+        for index in storage.indices { bytes.append(storage[index]) }
+        return bytes
     }
 
     /// The bytes of both values, combined one by one by exclusive or.

@@ -3,6 +3,7 @@
 // never tells a client whether the user exists.
 //
 //     started -> waiting for a password message -> (SCRAM: waiting for the second) -> finished
+//                      \-> waiting for keys -/\----> finished
 
 internal import Digests
 public import PostgresWire
@@ -24,11 +25,14 @@ public struct ClientAuthentication: Sendable, Redacted {
         case send([UInt8])
         /// The client is who it says. Send `reply`, which may be empty, before AuthenticationOk.
         case succeeded(Credentials, reply: [UInt8])
+        /// Derive keys, which takes long, and tell `derived`.
+        case derive(SCRAMKeyParameters)
         case failed(AuthenticationFailure)
 
         /// The action without what it carries.
         public var description: String {
             switch self {
+            case .derive: "derive"
             case .send(let bytes): "send(\(bytes.count) bytes)"
             case .succeeded(_, let reply): "succeeded(reply: \(reply.count) bytes)"
             case .failed(let failure): "failed(\(failure))"
@@ -45,6 +49,10 @@ public struct ClientAuthentication: Sendable, Redacted {
         case waitingForCleartextPassword
         case waitingForMD5Password
         case waitingForSASLInitialResponse
+        /// The user's plain password is being made the secret that answers this message.
+        case waitingForOwnKeys(clientFirst: ByteString)
+        /// The client's cleartext password is being made keys, to be compared with this secret.
+        case waitingForClientKeys(SCRAMSecret, password: ByteString)
         case waitingForSASLResponse(SCRAMServerExchange)
         /// Succeeded or failed; every further message is a failure.
         case finished
@@ -117,7 +125,7 @@ public struct ClientAuthentication: Sendable, Redacted {
     public mutating func received(_ body: RawSpan) -> Action {
         do throws(AuthenticationFailure) {
             switch exchange(&state, with: .finished) {
-            case .new, .finished:
+            case .new, .waitingForOwnKeys, .waitingForClientKeys, .finished:
                 throw .unexpectedMessage
             case .waitingForCleartextPassword:
                 return try receivedCleartext(try Self.password(body))
@@ -129,6 +137,29 @@ public struct ClientAuthentication: Sendable, Redacted {
                 return try receivedResponse(body, exchange)
             }
         } catch {
+            return .failed(error)
+        }
+    }
+
+    /// Takes the keys that were asked for; nil when they could not be derived.
+    public mutating func derived(_ keys: SCRAMKeys?) -> Action {
+        do throws(AuthenticationFailure) {
+            guard let keys else { throw .digestUnavailable }
+            switch (exchange(&state, with: .finished), secret) {
+            case (.waitingForOwnKeys(let clientFirst), .plain(let password)):
+                derivedSecret = DerivedSecret(password: password, secret: keys.secret)
+                return try answer(clientFirst, with: keys.secret)
+            case (.waitingForClientKeys(let stored, let password), let secret):
+                // A secret that was made up for an unknown user cannot be met.
+                guard keys.serverKey == stored.serverKey, secret != nil else {
+                    throw .wrongPassword
+                }
+                return .succeeded(.plain(password), reply: [])
+            default:
+                throw .unexpectedMessage
+            }
+        } catch {
+            state = .finished
             return .failed(error)
         }
     }
@@ -148,12 +179,31 @@ public struct ClientAuthentication: Sendable, Redacted {
         return message.password
     }
 
-    private func receivedCleartext(
+    private mutating func receivedCleartext(
         _ password: ByteString
     ) throws(AuthenticationFailure) -> Action {
+        if let stored = try scramSecretForCleartext() {
+            state = .waitingForClientKeys(stored, password: password)
+            return .derive(
+                SCRAMKeyParameters(
+                    password: password,
+                    salt: stored.salt,
+                    iterations: stored.iterations
+                )
+            )
+        }
         let isRight = try Self.digesting { () throws(DigestError) in try verifies(password) }
         guard isRight else { throw .wrongPassword }
         return .succeeded(.plain(password), reply: [])
+    }
+
+    /// The SCRAM secret that a cleartext password has to fit; nil when the secret is of another kind.
+    private func scramSecretForCleartext() throws(AuthenticationFailure) -> SCRAMSecret? {
+        switch secret ?? .unusable {
+        case .scram(let stored): stored
+        case .unusable where seed.unknownUserKind == .scram: try mockSecret()
+        case .plain, .md5, .unusable: nil
+        }
     }
 
     /// Verifies a cleartext password, spending the same on a user who is not there.
@@ -163,14 +213,13 @@ public struct ClientAuthentication: Sendable, Redacted {
             return try SHA256.hash(password.bytes) == SHA256.hash(stored.bytes)
         case .md5(let stored):
             return try MD5Secret(password: password, user: user) == stored
-        case .scram(let stored):
-            return try stored.matches(password: password)
         case .unusable:
             switch seed.unknownUserKind {
-            case .plain: _ = try SHA256.hash(password.bytes) == SHA256.hash(user.bytes)
+            case .plain, .scram: _ = try SHA256.hash(password.bytes) == SHA256.hash(user.bytes)
             case .md5: _ = try MD5Secret(password: password, user: user)
-            case .scram: _ = try seed.mockSecret(for: user).matches(password: password)
             }
+            return false
+        case .scram:
             return false
         }
     }
@@ -221,7 +270,33 @@ public struct ClientAuthentication: Sendable, Redacted {
         guard let clientFirst = response.initialResponse else {
             throw .saslFailed(.malformedMessage)
         }
-        let (secret, certainFailure) = try scramSecret()
+        switch secret {
+        case .scram(let secret):
+            return try answer(clientFirst, with: secret)
+        case .plain(let password):
+            if let derivedSecret, derivedSecret.isCurrent(password: password, seed: seed) {
+                return try answer(clientFirst, with: derivedSecret.secret)
+            }
+            state = .waitingForOwnKeys(clientFirst: clientFirst)
+            return .derive(
+                try Self.digesting { () throws(DigestError) in
+                    try seed.keyParameters(password: password, user: user)
+                }
+            )
+        case .md5, .unusable:
+            return try answer(clientFirst, with: mockSecret(), certainFailure: .unusableSecret)
+        case nil:
+            return try answer(clientFirst, with: mockSecret(), certainFailure: .unknownUser)
+        }
+    }
+
+    /// Answers the client's first message.
+    /// - Parameter certainFailure: the failure that is certain beforehand.
+    private mutating func answer(
+        _ clientFirst: ByteString,
+        with secret: SCRAMSecret,
+        certainFailure: SCRAMError? = nil
+    ) throws(AuthenticationFailure) -> Action {
         var exchange = SCRAMServerExchange(
             secret: secret,
             certainFailure: certainFailure,
@@ -254,30 +329,6 @@ public struct ClientAuthentication: Sendable, Redacted {
             )
         } catch {
             throw .saslFailed(error)
-        }
-    }
-
-    /// The secret for the exchange, and the failure that is certain beforehand.
-    ///
-    /// A plain password's is derived unless it was handed in.
-    private mutating func scramSecret() throws(AuthenticationFailure) -> (SCRAMSecret, SCRAMError?)
-    {
-        switch secret {
-        case .scram(let secret):
-            return (secret, nil)
-        case .plain(let password):
-            if let derivedSecret, derivedSecret.isCurrent(password: password, seed: seed) {
-                return (derivedSecret.secret, nil)
-            }
-            let derived = try Self.digesting { () throws(DigestError) in
-                try seed.derivedSecret(of: password, for: user)
-            }
-            derivedSecret = derived
-            return (derived.secret, nil)
-        case .md5, .unusable:
-            return (try mockSecret(), .unusableSecret)
-        case nil:
-            return (try mockSecret(), .unknownUser)
         }
     }
 

@@ -37,6 +37,14 @@ public struct Directory: Sendable {
         self.configuration = configuration
     }
 
+    /// Takes over what was derived before a reload, for the users whose secret has not changed.
+    public mutating func keepDerivedSecrets(of old: Directory) {
+        derivedSecrets = old.derivedSecrets.filter { user, derived in
+            guard case .plain(let password) = secrets[user] else { return false }
+            return derived.isCurrent(password: password, seed: seed)
+        }
+    }
+
     /// What auth_file has for a user; nil for unknown users.
     public func secret(of user: ByteString) -> StoredSecret? { secrets[user] }
 

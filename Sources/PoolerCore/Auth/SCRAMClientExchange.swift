@@ -93,9 +93,9 @@ public struct SCRAMClientExchange: Sendable, Redacted {
         else { throw .unexpectedMessage }
         let withoutProof = Array("c=biws,r=".utf8) + nonce
         let transcript = SCRAM.transcript(
-            clientFirstBare: clientFirstBare,
+            clientFirstBare: clientFirstBare[...],
             serverFirst: serverFirst,
-            clientFinalWithoutProof: withoutProof
+            clientFinalWithoutProof: withoutProof[...]
         )
         let clientSignature = try SCRAM.signature(key: keys.storedKey, transcript: transcript)
         let proof = keys.clientKey ^ clientSignature

@@ -120,24 +120,32 @@ enum SCRAM {
     }
 
     /// Whether `nonce` is printable ASCII without a comma, as RFC 5802 wants it.
-    static func isPrintable(_ nonce: some Sequence<UInt8>) -> Bool {
+    static func isPrintable(_ nonce: ArraySlice<UInt8>) -> Bool {
         nonce.allSatisfy { (0x21...0x7E).contains($0) && $0 != UInt8(ascii: ",") }
     }
 
     /// The signature that `key` makes under the messages of an exchange.
     static func signature(key: Digest32, transcript: [UInt8]) throws(SCRAMError) -> Digest32 {
         try SCRAMError.digesting { () throws(DigestError) in
-            try HMACSHA256.authenticate(transcript, key: key.bytes)
+            try HMACSHA256.authenticate(transcript, key: key)
         }
     }
 
     /// AuthMessage of RFC 5802: what both sides sign.
     static func transcript(
-        clientFirstBare: some Sequence<UInt8>,
+        clientFirstBare: ArraySlice<UInt8>,
         serverFirst: [UInt8],
-        clientFinalWithoutProof: some Sequence<UInt8>
+        clientFinalWithoutProof: ArraySlice<UInt8>
     ) -> [UInt8] {
-        let comma = [UInt8(ascii: ",")]
-        return Array(clientFirstBare) + comma + serverFirst + comma + Array(clientFinalWithoutProof)
+        var text: [UInt8] = []
+        text.reserveCapacity(
+            clientFirstBare.count + serverFirst.count + clientFinalWithoutProof.count + 2
+        )
+        text.append(contentsOf: clientFirstBare)
+        text.append(UInt8(ascii: ","))
+        text.append(contentsOf: serverFirst)
+        text.append(UInt8(ascii: ","))
+        text.append(contentsOf: clientFinalWithoutProof)
+        return text
     }
 }

@@ -121,14 +121,14 @@ public struct SCRAMKeys: Equatable, Sendable, Redacted {
         )
         let clientKey = try HMACSHA256.authenticate(
             Array("Client Key".utf8),
-            key: saltedPassword.bytes
+            key: saltedPassword
         )
         return SCRAMKeys(
             clientKey: clientKey,
-            storedKey: try SHA256.hash(clientKey.bytes),
+            storedKey: try SHA256.hash(clientKey),
             serverKey: try HMACSHA256.authenticate(
                 Array("Server Key".utf8),
-                key: saltedPassword.bytes
+                key: saltedPassword
             ),
             salt: salt,
             iterations: iterations
@@ -143,11 +143,6 @@ public struct SCRAMKeys: Equatable, Sendable, Redacted {
             storedKey: storedKey,
             serverKey: serverKey
         )
-    }
-
-    /// Whether the keys were made for this salt and iteration count.
-    public func fit(_ challenge: SCRAMChallenge) -> Bool {
-        salt == challenge.salt && iterations == challenge.iterations
     }
 }
 

@@ -78,9 +78,12 @@ public struct SCRAMServerExchange: Sendable, Redacted {
 
         let nonce = clientNonce + nonce
         let salt = Base64.encode(secret.salt)
-        let serverFirst =
-            Array("r=".utf8) + nonce + Array(",s=".utf8) + salt
-            + Array(",i=\(secret.iterations)".utf8)
+        var serverFirst = Array("r=".utf8)
+        serverFirst.append(contentsOf: nonce)
+        serverFirst.append(contentsOf: ",s=".utf8)
+        serverFirst.append(contentsOf: salt)
+        serverFirst.append(contentsOf: ",i=".utf8)
+        serverFirst.append(contentsOf: String(secret.iterations).utf8)
         phase = .waitingForClientFinal(
             Transcript(
                 channelBindingHeader: Array(message[..<bareStart]),
@@ -122,7 +125,7 @@ public struct SCRAMServerExchange: Sendable, Redacted {
     ) throws(SCRAMError) -> Success {
         let clientKey = proof ^ (try SCRAM.signature(key: secret.storedKey, transcript: transcript))
         let hash = try SCRAMError.digesting { () throws(DigestError) in
-            try SHA256.hash(clientKey.bytes)
+            try SHA256.hash(clientKey)
         }
         let signature = try SCRAM.signature(key: secret.serverKey, transcript: transcript)
         let isRight = hash == secret.storedKey

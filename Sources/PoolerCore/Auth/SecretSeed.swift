@@ -53,27 +53,21 @@ public struct SecretSeed: Sendable, Redacted {
         )
     }
 
-    /// The SCRAM secret of a plain password, with the salt that `user` is shown.
-    ///
-    /// As slow as `SCRAMSecret.derive`, so the result is worth keeping.
-    ///
+    /// What the SCRAM secret of a plain password is made of, with the salt that `user` is shown.
     /// - Throws: `DigestError` when OpenSSL fails.
-    public func derivedSecret(
-        of password: ByteString,
-        for user: ByteString
-    ) throws(DigestError) -> DerivedSecret {
-        DerivedSecret(
+    public func keyParameters(
+        password: ByteString,
+        user: ByteString
+    ) throws(DigestError) -> SCRAMKeyParameters {
+        SCRAMKeyParameters(
             password: password,
-            secret: try SCRAMSecret.derive(
-                password: password,
-                salt: try salt(for: user),
-                iterations: iterations
-            )
+            salt: try salt(for: user),
+            iterations: iterations
         )
     }
 
     private func digest(_ purpose: String, of user: ByteString) throws(DigestError) -> Digest32 {
-        try HMACSHA256.authenticate(Array(purpose.utf8) + [0] + user.bytes, key: key.bytes)
+        try HMACSHA256.authenticate(Array(purpose.utf8) + [0] + user.bytes, key: key)
     }
 
     /// As PostgreSQL makes them.
@@ -84,7 +78,7 @@ public struct SecretSeed: Sendable, Redacted {
 ///
 /// It stands for that password only: after the password or the setting has changed it is not used.
 public struct DerivedSecret: Equatable, Sendable, Redacted {
-    fileprivate let password: ByteString
+    let password: ByteString
     public let secret: SCRAMSecret
 
     /// Whether it is still what `password` and `seed` would give.

@@ -19,6 +19,8 @@ public struct ServerAuthentication: Sendable, Redacted {
         case none
         /// AuthenticationOk has come and is valid.
         case authenticated
+        /// Derive keys, which takes long, and tell `derived`.
+        case derive(SCRAMKeyParameters)
         case failed(ServerAuthenticationFailure)
 
         /// The action without what it carries.
@@ -27,6 +29,7 @@ public struct ServerAuthentication: Sendable, Redacted {
             case .send(let bytes): "send(\(bytes.count) bytes)"
             case .none: "none"
             case .authenticated: "authenticated"
+            case .derive: "derive"
             case .failed(let failure): "failed(\(failure))"
             }
         }
@@ -37,6 +40,7 @@ public struct ServerAuthentication: Sendable, Redacted {
         case new
         case passwordSent
         case saslInitialResponseSent(SCRAMClientExchange)
+        case waitingForKeys(SCRAMClientExchange, password: ByteString)
         case saslResponseSent(SCRAMClientExchange)
         case serverVerified
         /// Authenticated or failed; every further request is a failure.
@@ -50,18 +54,18 @@ public struct ServerAuthentication: Sendable, Redacted {
 
     /// The keys of a plain password for this server's salt, as they were handed in or had to be
     /// derived: worth keeping for the next login, once this one is authenticated.
-    public private(set) var derivedKeys: SCRAMKeys?
+    public private(set) var derivedKeys: DerivedKeys?
 
     /// - Parameters:
     ///   - user: the name of the startup packet.
     ///   - credentials: what is known of the user.
-    ///   - derivedKeys: what `derivedKeys` was after an earlier login with the same password, if it
-    ///     was kept; ignored unless it fits the server's salt and iteration count.
+    ///   - derivedKeys: what `derivedKeys` was after an earlier login, if it was kept; ignored unless
+    ///     it fits the password and the server's salt and iteration count.
     ///   - nonce: 18 random bytes.
     public init(
         user: ByteString,
         credentials: Credentials,
-        derivedKeys: SCRAMKeys? = nil,
+        derivedKeys: DerivedKeys? = nil,
         nonce: [UInt8]
     ) {
         self.user = user
@@ -89,11 +93,24 @@ public struct ServerAuthentication: Sendable, Redacted {
             case (.saslResponseSent(let exchange), .saslFinal(let data)):
                 return try verifySASLFinal(data, exchange)
             case (.new, _), (.passwordSent, _), (.saslInitialResponseSent, _),
-                (.saslResponseSent, _), (.serverVerified, _), (.finished, _):
+                (.waitingForKeys, _), (.saslResponseSent, _), (.serverVerified, _), (.finished, _):
                 throw .unexpectedMessage
             }
         } catch {
             return .failed(error)
+        }
+    }
+
+    /// Takes the keys that were asked for; nil when they could not be derived.
+    public mutating func derived(_ keys: SCRAMKeys?) -> Action {
+        guard case .waitingForKeys(let exchange, let password) = exchange(&state, with: .finished)
+        else { return .failed(.unexpectedMessage) }
+        guard let keys else { return .failed(.digestUnavailable) }
+        derivedKeys = DerivedKeys(password: password, keys: keys)
+        do throws(SCRAMError) {
+            return try answer(exchange, with: keys)
+        } catch {
+            return .failed(Self.failure(error))
         }
     }
 
@@ -157,40 +174,41 @@ public struct ServerAuthentication: Sendable, Redacted {
         _ exchange: SCRAMClientExchange
     ) throws(ServerAuthenticationFailure) -> Action {
         var exchange = exchange
-        do {
+        do throws(SCRAMError) {
             let challenge = try exchange.received(serverFirst: data.bytes)
-            let clientFinal = try exchange.answer(with: try keys(for: challenge))
-            var writer = ByteWriter()
-            writer.saslResponse(SASLResponse(data: ByteString(clientFinal)))
-            state = .saslResponseSent(exchange)
-            return .send(writer.bytes)
+            switch credentials {
+            case .scram(let keys):
+                // Even where the server has another salt: the refusal is PostgreSQL's to give.
+                return try answer(exchange, with: keys)
+            case .plain(let password):
+                let parameters = SCRAMKeyParameters(
+                    password: password,
+                    salt: challenge.salt,
+                    iterations: challenge.iterations
+                )
+                if let derivedKeys, derivedKeys.fit(parameters) {
+                    return try answer(exchange, with: derivedKeys.keys)
+                }
+                state = .waitingForKeys(exchange, password: password)
+                return .derive(parameters)
+            case .none, .md5:
+                throw .unusableSecret
+            }
         } catch {
             throw Self.failure(error)
         }
     }
 
-    /// The keys to answer with.
-    ///
-    /// Those of a client are used even where the server has another salt:
-    /// the refusal is PostgreSQL's to give.
-    private mutating func keys(for challenge: SCRAMChallenge) throws(SCRAMError) -> SCRAMKeys {
-        switch credentials {
-        case .scram(let keys):
-            return keys
-        case .plain(let password):
-            if let derivedKeys, derivedKeys.fit(challenge) { return derivedKeys }
-            let keys = try SCRAMError.digesting { () throws(DigestError) in
-                try SCRAMKeys.derive(
-                    password: password,
-                    salt: challenge.salt,
-                    iterations: challenge.iterations
-                )
-            }
-            derivedKeys = keys
-            return keys
-        case .none, .md5:
-            throw .unusableSecret
-        }
+    private mutating func answer(
+        _ exchange: SCRAMClientExchange,
+        with keys: SCRAMKeys
+    ) throws(SCRAMError) -> Action {
+        var exchange = exchange
+        let clientFinal = try exchange.answer(with: keys)
+        var writer = ByteWriter()
+        writer.saslResponse(SASLResponse(data: ByteString(clientFinal)))
+        state = .saslResponseSent(exchange)
+        return .send(writer.bytes)
     }
 
     private mutating func verifySASLFinal(

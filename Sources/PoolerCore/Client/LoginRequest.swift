@@ -40,13 +40,13 @@ public struct LoginRequest: Equatable, Sendable {
         var unrecognizedOptions: [ByteString] = []
         for parameter in parameters {
             let name = parameter.name.lowercasedASCII
-            if name == "database" {
+            if name.isText("database") {
                 database = parameter.value
-            } else if name == "user" {
+            } else if name.isText("user") {
                 user = parameter.value
-            } else if name == "options" {
+            } else if name.isText("options") {
                 settings += try Self.settings(inOptions: parameter.value, ignored: ignored)
-            } else if name == "replication" {
+            } else if name.isText("replication") {
                 guard ["false", "off", "no", "0"].contains(parameter.value.lowercasedASCII) else {
                     throw Self.refusal("replication connections are not supported yet")
                 }

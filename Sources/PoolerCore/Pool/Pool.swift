@@ -59,7 +59,7 @@ public struct Pool: ~Copyable {
 
     /// What its servers are logged in with, and the keys derived from it for the server's salt.
     public var credentials = Credentials.none
-    public var derivedKeys: SCRAMKeys?
+    public var derivedKeys: DerivedKeys?
     /// States that the server has confirmed for the settings that clients asked for at login.
     public private(set) var confirmedLogins: [[StartupParameter]: SettingsID] = [:]
 

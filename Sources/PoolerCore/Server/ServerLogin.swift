@@ -11,6 +11,8 @@ public struct ServerLogin {
         case send([UInt8])
         /// The server is ready for queries.
         case ready
+        /// Derive keys, which takes long, and tell `derived`.
+        case derive(SCRAMKeyParameters)
         case failed(CloseReason)
     }
 
@@ -30,7 +32,7 @@ public struct ServerLogin {
     }
 
     /// Worth keeping for the next login, once this one has succeeded.
-    public var derivedKeys: SCRAMKeys? { authentication.derivedKeys }
+    public var derivedKeys: DerivedKeys? { authentication.derivedKeys }
 
     /// Takes one complete message.
     public mutating func received(_ type: BackendMessageType, _ body: RawSpan) -> Action {
@@ -61,8 +63,18 @@ public struct ServerLogin {
         }
     }
 
+    /// Takes the keys that were asked for; nil when they could not be derived.
+    public mutating func derived(_ keys: SCRAMKeys?) -> Action {
+        follow(authentication.derived(keys))
+    }
+
     private mutating func answer(_ request: AuthenticationRequest) -> Action {
-        switch authentication.received(request) {
+        follow(authentication.received(request))
+    }
+
+    private mutating func follow(_ action: ServerAuthentication.Action) -> Action {
+        switch action {
+        case .derive(let parameters): return .derive(parameters)
         case .send(let bytes): return .send(bytes)
         case .none: return .none
         case .authenticated:

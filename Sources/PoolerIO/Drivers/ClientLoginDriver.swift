@@ -120,8 +120,10 @@ extension Worker {
         let user = clients[slot].user
         if isOwner(slot) { return authenticated(slot, .none, reply: []) }
         do {
-            let random = try unpredictableBytes(count: 22)
-            let salt = random.suffix(4).reduce(UInt32(0)) { $0 << 8 | UInt32($1) }
+            let random = try unpredictableBytes(count: 26)
+            let salt = random[18..<22].reduce(UInt32(0)) { $0 << 8 | UInt32($1) }
+            let secret = random[22..<26].reduce(UInt32(0)) { $0 << 8 | UInt32($1) }
+            clients[slot].cancelSecret = Int32(bitPattern: secret)
             var authentication = ClientAuthentication(
                 method: AuthMethod(settings.authType),
                 user: user,
@@ -183,6 +185,22 @@ extension Worker {
         return true
     }
 
+    /// The keys have come that a client's login waits for.
+    ///
+    /// A secret that was derived is worth keeping, whether this client knows the password or not.
+    mutating func clientKeysDerived(_ slot: UInt32, _ keys: SCRAMKeys?) {
+        guard let login = clients[slot].login, var authentication = login.authentication else {
+            return
+        }
+        login.awaitedKeys = nil
+        let action = authentication.derived(keys)
+        login.authentication = authentication
+        if let derived = authentication.derivedSecret {
+            directory.keep(derived, of: clients[slot].user)
+        }
+        authenticationProgressed(slot, action)
+    }
+
     private mutating func authenticationProgressed(
         _ slot: UInt32,
         _ action: ClientAuthentication.Action
@@ -190,62 +208,81 @@ extension Worker {
         switch action {
         case .send(let bytes):
             clients[slot].transport.send(unsafe bytes.span.bytes, reactor)
+        case .derive(let parameters):
+            clients[slot].login?.awaitedKeys = parameters
+            deriveKeys(parameters, for: .client(clients[slot].id))
         case .failed(let failure):
             if let detail = failure.logDetail { logClient(slot, .debug, detail) }
             closeClient(slot, .clientRefused(failure.errorResponse))
         case .succeeded(let credentials, let reply):
-            if let derived = clients[slot].login?.authentication?.derivedSecret {
-                directory.keep(derived, of: clients[slot].user)
-            }
             authenticated(slot, credentials, reply: reply)
         }
     }
 
     /// The client is who it says.
     ///
-    /// Now it is seen whether it may come in.
+    /// Now it is seen whether it may come in. Where nothing is left to wait for, `reply` goes with the
+    /// welcome in one packet.
     private mutating func authenticated(
         _ slot: UInt32,
         _ credentials: Credentials,
         reply: [UInt8]
     ) {
-        clients[slot].transport.send(unsafe reply.span.bytes, reactor)
         clients[slot].login?.authentication = nil
+        let isConsole = Configuration.consoleNames.contains(clients[slot].database)
+        let refusal = isConsole ? nil : joinPool(slot, credentials)
+        if !isConsole, refusal == nil, adoptConfirmedSettings(slot) {
+            return completeLogin(slot, after: reply)
+        }
+        clients[slot].transport.send(unsafe reply.span.bytes, reactor)
+        if isConsole {
+            openConsole(slot)
+        } else if let refusal {
+            refuse(slot, refusal)
+        } else if acquireServer(for: slot) {
+            serverIsReady(for: slot)
+        }
+    }
+
+    /// Makes the client one of its pool's.
+    ///
+    /// - Returns: why it may not come in, or nil.
+    private mutating func joinPool(_ slot: UInt32, _ credentials: Credentials) -> String? {
         let name = clients[slot].database
-        if Configuration.consoleNames.contains(name) { return openConsole(slot) }
         guard let database = directory.configuration.database(named: name) else {
-            return refuse(slot, "no such database: \(name)")
+            return "no such database: \(name)"
         }
         let user = database.user ?? clients[slot].user
-        let key = PoolKey(database: name, user: user)
-        let limits = directory.configuration.effectiveSettings(
-            database: database,
-            user: clients[slot].user
-        )
-        let clientUser = clients[slot].user
-        let refusal = shared.pools.withLock {
-            $0.admitClient(database: name, user: clientUser, limits: limits)
-        }
-        if let refusal { return refuse(slot, refusal) }
         let learned = learned(credentials, user: user, database)
-        let settings = directory.configuration.effectiveSettings(database: database, user: user)
-        let sharedPool = shared.pools.pool(for: key, settings: settings) { pool in
+        let configuration = directory.configuration
+        let sharedPool = shared.pools.pool(
+            for: PoolKey(database: name, user: user),
+            settings: configuration.effectiveSettings(database: database, user: user)
+        ) { pool in
             pool.clientCount += 1
             if let learned { pool.credentials = learned }
         }
         adopt(sharedPool)
         let pool = sharedPool.id
+        let clientUser = clients[slot].user
+        let limits =
+            clientUser == user
+            ? pools[pool].settings
+            : configuration.effectiveSettings(database: database, user: clientUser)
+        let refusal = shared.pools.withLock {
+            $0.admitClient(database: name, user: clientUser, limits: limits)
+        }
+        if let refusal {
+            sharedPool.withLock { $0.clientCount -= 1 }
+            return refusal
+        }
         clients[slot].pool = pool
         // The client's names shall not be copies of their own.
         clients[slot].database = pools[pool].key.database
         if clients[slot].user == pools[pool].key.user { clients[slot].user = pools[pool].key.user }
         clients[slot].phase = .awaitingWelcome
         clients[slot].isCounted = true
-        if adoptConfirmedSettings(slot) {
-            completeLogin(slot)
-        } else if acquireServer(for: slot) {
-            serverIsReady(for: slot)
-        }
+        return nil
     }
 
     /// Makes a pool known to this worker.
@@ -354,7 +391,7 @@ extension Worker {
         var applicationName: ByteString?
         var others: [StartupParameter] = []
         for parameter in parameters {
-            if parameter.name.lowercasedASCII == "application_name",
+            if parameter.name.lowercasedASCII.isText("application_name"),
                 parameter.value.count < 64,
                 parameter.value.bytes.allSatisfy({ (0x20...0x7E).contains($0) })
             {
@@ -377,14 +414,16 @@ extension Worker {
     }
 
     /// Tells the client about its session; it is logged in.
-    mutating func completeLogin(_ slot: UInt32) {
+    ///
+    /// - Parameter reply: what is left to be said before that.
+    mutating func completeLogin(_ slot: UInt32, after reply: [UInt8] = []) {
         guard let pool = clients[slot].pool else { return }
         rememberConfirmed(slot, pool)
         clients[slot].phase = .ready
         clients[slot].attachment = .none
-        clients[slot].cancelSecret = Int32.random(in: .min ... .max, using: &random)
         pools[pool].counters.clientLogins &+= 1
         var writer = ByteWriter()
+        writer.write(reply)
         writer.authenticationRequest(.ok)
         for parameter in pools[pool].shared.withLock({ $0.fixedParameters })
             + states.reportedValues(of: clients[slot].settings)

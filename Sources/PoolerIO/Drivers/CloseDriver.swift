@@ -61,6 +61,7 @@ extension Worker {
         clients[slot].settings = .empty
         forgetStatements(of: slot)
         releaseUnnamedStatement(of: slot)
+        stopWaitingForKeys(slot)
         clients[slot].attachment = .none
     }
 

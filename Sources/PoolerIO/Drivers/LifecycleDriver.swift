@@ -76,6 +76,7 @@ extension Worker {
             users: users,
             seedKey: directory.seedKey
         )
+        directory.keepDerivedSecrets(of: oldDirectory)
         adoptSettings()
         if isChief { makeForcedPools() }
         for pool in pools.ids {

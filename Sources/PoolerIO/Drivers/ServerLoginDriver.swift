@@ -235,6 +235,8 @@ extension Worker {
             case .none: continue
             case .send(let answer):
                 servers[slot].transport.send(unsafe answer.span.bytes, reactor)
+            case .derive(let parameters):
+                deriveKeys(parameters, for: .server(servers[slot].id))
             case .failed(let reason): return loginFailed(slot, reason)
             case .ready:
                 let generation = servers[slot].id.generation
@@ -246,6 +248,19 @@ extension Worker {
                 if servers.holds(slot, generation: generation) { setUpServer(slot) }
                 return
             }
+        }
+    }
+
+    /// The keys have come that a server's login waits for.
+    mutating func serverKeysDerived(_ slot: UInt32, _ keys: SCRAMKeys?) {
+        guard var login = servers[slot].login else { return }
+        let action = login.derived(keys)
+        servers[slot].login = login
+        switch action {
+        case .send(let answer):
+            servers[slot].transport.send(unsafe answer.span.bytes, reactor)
+        case .failed(let reason): loginFailed(slot, reason)
+        case .none, .ready, .derive: break
         }
     }
 

@@ -13,6 +13,7 @@ struct Token: Equatable, BitwiseCopyable, Sendable {
         case signal
         case resolver
         case mailbox
+        case keyDeriver
     }
 
     let rawValue: UInt64

@@ -117,6 +117,8 @@ let noSlot = UInt32.max
 final class ClientLogin {
     let request: LoginRequest
     var authentication: ClientAuthentication?
+    /// What the keys are made of that the login waits for.
+    var awaitedKeys: SCRAMKeyParameters?
 
     init(request: LoginRequest) {
         self.request = request

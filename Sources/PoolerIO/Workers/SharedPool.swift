@@ -148,11 +148,11 @@ final class PoolDirectory: Sendable {
     /// The pool with a key, made if there is none.
     ///
     /// - Parameters:
-    ///   - settings: what holds for a new pool.
+    ///   - settings: what holds for a new pool; not evaluated for one that there is.
     ///   - use: runs before anybody can find the pool unused and forget it.
     func pool(
         for key: PoolKey,
-        settings: Settings,
+        settings: @autoclosure () -> Settings,
         use: (inout Pool) -> Void = { _ in }
     ) -> SharedPool {
         state.withLock { state in
@@ -164,7 +164,7 @@ final class PoolDirectory: Sendable {
                 pool = SharedPool(
                     id: id,
                     key: key,
-                    settings: settings,
+                    settings: settings(),
                     isPaused: state.isPaused
                         || state.pools.state(ofDatabase: key.database).isPaused
                 )

@@ -5,14 +5,22 @@ internal import CLinux
 /// Starts threads.
 enum Thread {
     private final class Body {
+        let niceness: Int32
         let run: () -> Void
-        init(_ run: @escaping () -> Void) { self.run = run }
+
+        init(niceness: Int32, _ run: @escaping () -> Void) {
+            self.niceness = niceness
+            self.run = run
+        }
     }
 
     /// Runs `body` on a new thread of its own, or, when there can be none, here and now.
-    static func start(_ body: @escaping @Sendable () -> Void) {
+    ///
+    /// - Parameter niceness: by how much it is to be nicer than the thread that starts it, 0...19;
+    ///   Linux keeps this per thread.
+    static func start(niceness: Int32 = 0, _ body: @escaping @Sendable () -> Void) {
         do {
-            pthread_detach(try startJoinable(body))
+            pthread_detach(try startJoinable(niceness: niceness, body))
         } catch {
             body()
         }
@@ -22,16 +30,19 @@ enum Thread {
     ///
     /// - Throws: `SystemError` when there can be no more threads.
     static func startJoinable(
+        niceness: Int32 = 0,
         _ body: @escaping @Sendable () -> Void
     ) throws(SystemError) -> pthread_t {
         var thread = pthread_t()
-        let argument = unsafe Unmanaged.passRetained(Body(body)).toOpaque()
+        let argument = unsafe Unmanaged.passRetained(Body(niceness: niceness, body)).toOpaque()
         let status = unsafe pthread_create(
             &thread,
             nil,
             { argument in
                 guard let argument = unsafe argument else { return nil }
-                unsafe Unmanaged<Body>.fromOpaque(argument).takeRetainedValue().run()
+                let body = unsafe Unmanaged<Body>.fromOpaque(argument).takeRetainedValue()
+                if body.niceness > 0 { _ = nice(body.niceness) }
+                body.run()
                 return nil
             },
             argument

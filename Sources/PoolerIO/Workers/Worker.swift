@@ -15,6 +15,7 @@ struct Worker: ~Copyable {
     let shared: SharedState
     var reactor: Reactor
     let resolver: Resolver
+    let keyDeriver: KeyDeriver
     /// The chief's only.
     var signals: Signals?
     var listeners: [Listener]
@@ -30,6 +31,8 @@ struct Worker: ~Copyable {
     let statements: SharedStatements
     var hosts = HostCache()
     var loginQueue = LoginQueue()
+    /// The logins that wait for keys, by what those are made of.
+    var keyWaiters: [SCRAMKeyParameters: [KeyWaiter]] = [:]
     var lifecycle = Lifecycle()
     var statistics: Statistics
 
@@ -67,7 +70,8 @@ struct Worker: ~Copyable {
         signals: consuming Signals? = nil
     ) throws(SystemError) -> Worker {
         let resolver = try Resolver()
-        return Worker(id, start, try Reactor(), resolver, signals)
+        let keyDeriver = try KeyDeriver()
+        return Worker(id, start, try Reactor(), resolver, keyDeriver, signals)
     }
 
     private init(
@@ -75,12 +79,14 @@ struct Worker: ~Copyable {
         _ start: WorkerStart,
         _ reactor: consuming Reactor,
         _ resolver: Resolver,
+        _ keyDeriver: KeyDeriver,
         _ signals: consuming Signals?
     ) {
         self.id = id
         shared = start.shared
         self.reactor = reactor
         self.resolver = resolver
+        self.keyDeriver = keyDeriver
         self.signals = signals
         listeners = start.listeners
         servers = Servers(start.shared.servers, for: id)
@@ -104,6 +110,7 @@ struct Worker: ~Copyable {
         }
         _ = self.reactor.add(resolver.wakeup, Token(.resolver, slot: 0))
         _ = self.reactor.add(shared.mailboxes[Int(id.index)].wakeup, Token(.mailbox, slot: 0))
+        _ = self.reactor.add(keyDeriver.wakeup, Token(.keyDeriver, slot: 0))
         adoptSettings()
         if isChief { makeForcedPools() }
         for (index, listener) in listeners.enumerated() {
@@ -174,6 +181,7 @@ struct Worker: ~Copyable {
             }
         case .listener: accept(from: Int(slot))
         case .resolver: resolved()
+        case .keyDeriver: keysDerived()
         case .signal: signaled()
         case .mailbox: shared.mailboxes[Int(id.index)].acknowledge()
         case nil: break

@@ -40,6 +40,15 @@ public struct ByteString: Sendable {
         span.hasSameBytes(as: other)
     }
 
+    /// Whether the bytes are those of `text`.
+    ///
+    /// Does not allocate, as making a byte string of a literal for the comparison would.
+    public func isText(_ text: StaticString) -> Bool {
+        text.withUTF8Buffer { text in
+            unsafe bytes.count == text.count && bytes.elementsEqual(text)
+        }
+    }
+
     /// Whether there are no bytes.
     public var isEmpty: Bool { bytes.isEmpty }
 

@@ -25,6 +25,13 @@ public struct ByteWriter: Sendable {
     }
 
     /// Appends bytes as they are.
+    public mutating func write(_ value: [UInt8]) {
+        bytes.append(contentsOf: value)
+    }
+
+    /// Appends bytes as they are.
+    ///
+    /// Slow from another module, where it is not specialised.
     public mutating func write(_ value: some Sequence<UInt8>) {
         bytes.append(contentsOf: value)
     }

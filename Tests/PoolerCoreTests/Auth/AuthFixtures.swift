@@ -51,7 +51,7 @@ enum AuthFixtures {
 
     static func serverLogin(
         _ credentials: Credentials,
-        derivedKeys: SCRAMKeys? = nil
+        derivedKeys: DerivedKeys? = nil
     ) -> ServerAuthentication {
         ServerAuthentication(
             user: user,
@@ -63,8 +63,20 @@ enum AuthFixtures {
 }
 
 extension ClientAuthentication {
+    /// Derives keys at once where they are wanted.
     mutating func received(body: [UInt8]) -> Action {
-        received(body.span.bytes)
+        let action = received(body.span.bytes)
+        guard case .derive(let parameters) = action else { return action }
+        return derived(parameters.derive())
+    }
+}
+
+extension ServerAuthentication {
+    /// Derives keys at once where they are wanted.
+    mutating func answered(_ request: AuthenticationRequest) -> Action {
+        let action = received(request)
+        guard case .derive(let parameters) = action else { return action }
+        return derived(parameters.derive())
     }
 }
 
@@ -95,7 +107,7 @@ struct Conversation {
         var action = pooler.started()
         while case .send(let request) = action {
             messages.append(request)
-            let answer = client.received(try AuthenticationRequest(message: request))
+            let answer = client.answered(try AuthenticationRequest(message: request))
             guard case .send(let response) = answer else {
                 clientResult = answer
                 return action

@@ -246,6 +246,70 @@ import Testing
         )
     }
 
+    // MARK: Waiting for keys
+
+    @Test func asksForKeysWhereThereAreNone() throws {
+        let wanted = try AuthFixtures.seed().keyParameters(password: "x", user: AuthFixtures.user)
+        var login = try AuthFixtures.clientLogin(.scramSHA256, .plain("x"))
+        _ = login.started()
+        #expect(login.received(initialResponse().span.bytes) == .derive(wanted))
+        #expect(login.derivedSecret == nil)
+        guard case .send = login.derived(wanted.derive()) else {
+            Issue.record("no challenge after the keys")
+            return
+        }
+        #expect(login.derivedSecret?.secret == wanted.derive()?.secret)
+        #expect(login.derived(wanted.derive()) == .failed(.unexpectedMessage))
+    }
+
+    @Test func clientsThatDoNotWaitForTheChallengeAreRefused() throws {
+        var login = try AuthFixtures.clientLogin(.scramSHA256, .plain("x"))
+        _ = login.started()
+        _ = login.received(initialResponse().span.bytes)
+        #expect(login.received(body: initialResponse()) == .failed(.unexpectedMessage))
+        #expect(login.derived(nil) == .failed(.digestUnavailable))
+    }
+
+    @Test func keysThatCannotBeDerivedEndTheLogin() throws {
+        var login = try AuthFixtures.clientLogin(.scramSHA256, .plain("x"))
+        _ = login.started()
+        _ = login.received(initialResponse().span.bytes)
+        #expect(login.derived(nil) == .failed(.digestUnavailable))
+        #expect(login.received(body: initialResponse()) == .failed(.unexpectedMessage))
+    }
+
+    @Test func keysThatNobodyAskedFor() throws {
+        let keys = try SCRAMKeys.derive(password: "x", salt: [1], iterations: 1)
+        for method in AuthMethod.allCases {
+            var login = try AuthFixtures.clientLogin(method, .plain("x"))
+            #expect(login.derived(keys) == .failed(.unexpectedMessage))
+            #expect(login.started() == .failed(.unexpectedMessage))
+        }
+    }
+
+    /// A cleartext password is compared with a SCRAM secret by its keys; an unknown user costs the
+    /// same.
+    @Test func cleartextPasswordsAreDerivedToo() throws {
+        let secret = try AuthFixtures.scramSecret()
+        for stored in [StoredSecret.scram(secret), .unusable, nil] {
+            var login = try AuthFixtures.clientLogin(.plain, stored)
+            _ = login.started()
+            let password = AuthFixtures.password.bytes + [0]
+            guard case .derive(let parameters) = login.received(password.span.bytes) else {
+                Issue.record("no derivation")
+                return
+            }
+            #expect(parameters.password == AuthFixtures.password)
+            let result = login.derived(parameters.derive())
+            if case .scram = stored {
+                #expect(parameters.salt == secret.salt)
+                #expect(result == .succeeded(.plain(AuthFixtures.password), reply: []))
+            } else {
+                #expect(result == .failed(.wrongPassword))
+            }
+        }
+    }
+
     // MARK: Broken clients
 
     @Test(arguments: [AuthMethod.plain, .md5])

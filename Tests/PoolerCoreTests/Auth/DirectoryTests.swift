@@ -37,6 +37,25 @@ import Testing
         #expect(directory.derivedSecret(of: "bob") == nil)
     }
 
+    /// A reload costs nobody a derivation whose password is the same.
+    @Test func keepsDerivedSecretsOfUnchangedPasswords() throws {
+        var old = try Self.directory(users: "\"ada\" \"pencil\"\n")
+        let secret = try #require(try Self.derived(from: old))
+        old.keep(secret, of: "ada")
+        var more = Configuration()
+        more.settings.scramIterations += 1
+        for (configuration, users, isKept) in [
+            (Configuration(), "\"ada\" \"pencil\"\n\"bob\" \"x\"\n", true),
+            (Configuration(), "\"ada\" \"crayon\"\n", false),
+            (Configuration(), "\"bob\" \"pencil\"\n", false),
+            (more, "\"ada\" \"pencil\"\n", false),
+        ] {
+            var new = try Self.directory(configuration, users: users)
+            new.keepDerivedSecrets(of: old)
+            #expect((new.derivedSecret(of: "ada") == secret) == isKept)
+        }
+    }
+
     @Test func settingsCanChangeWithoutTheUsers() throws {
         var directory = try Self.directory(users: "\"ada\" \"pencil\"\n")
         var configuration = Configuration()

@@ -135,23 +135,82 @@ import Testing
         _ = try first.run()
         let keys = try #require(first.client.derivedKeys)
 
-        // With a wrong password beside them, only reused keys can succeed.
-        var second = Conversation(
-            client: AuthFixtures.serverLogin(.plain("wrong"), derivedKeys: keys),
-            pooler: try AuthFixtures.clientLogin(.scramSHA256, stored)
-        )
-        _ = try second.run()
-        #expect(second.clientResult == .authenticated)
+        let challenge = try challenge(stored)
+        var second = AuthFixtures.serverLogin(.plain(AuthFixtures.password), derivedKeys: keys)
+        _ = second.received(.sasl(mechanisms: ["SCRAM-SHA-256"]))
+        guard case .send = second.received(challenge) else {
+            Issue.record("the keys were not used again")
+            return
+        }
 
-        // Keys for another salt are not used.
-        let other = try SCRAMKeys.derive(password: "wrong", salt: [1], iterations: 1)
-        var third = Conversation(
-            client: AuthFixtures.serverLogin(.plain(AuthFixtures.password), derivedKeys: other),
-            pooler: try AuthFixtures.clientLogin(.scramSHA256, stored)
+        // Keys of another password, salt or iteration count are not used.
+        for (password, secret) in [
+            ("wrong", stored),
+            (AuthFixtures.password, .scram(try Self.secret(salt: [1]))),
+            (AuthFixtures.password, .scram(try Self.secret(iterations: 65))),
+        ] {
+            var login = AuthFixtures.serverLogin(.plain(password), derivedKeys: keys)
+            _ = login.received(.sasl(mechanisms: ["SCRAM-SHA-256"]))
+            guard case .derive(let parameters) = login.received(try self.challenge(secret)) else {
+                Issue.record("keys were used that do not fit")
+                continue
+            }
+            #expect(parameters.password == password)
+        }
+    }
+
+    private static func secret(
+        salt: [UInt8] = AuthFixtures.salt,
+        iterations: Int = AuthFixtures.iterations
+    ) throws -> SCRAMSecret {
+        try SCRAMSecret.derive(
+            password: AuthFixtures.password,
+            salt: salt,
+            iterations: iterations
         )
-        _ = try third.run()
-        #expect(third.clientResult == .authenticated)
-        #expect(third.client.derivedKeys == keys)
+    }
+
+    /// What a server with `secret` answers to the first message.
+    private func challenge(_ secret: StoredSecret) throws -> AuthenticationRequest {
+        var server = try AuthFixtures.clientLogin(.scramSHA256, secret)
+        var client = AuthFixtures.serverLogin(.plain("pw"))
+        _ = server.started()
+        guard case .send(let first) = client.received(.sasl(mechanisms: ["SCRAM-SHA-256"])),
+            case .send(let message) = server.received(
+                body: Array(first.dropFirst(MessageHeader.byteCount))
+            )
+        else { return .unsupported(code: -1) }
+        return try AuthenticationRequest(message: message)
+    }
+
+    @Test func waitingForKeys() throws {
+        let challenge = try challenge(.scram(AuthFixtures.scramSecret()))
+        func waiting() -> ServerAuthentication {
+            var login = AuthFixtures.serverLogin(.plain("pw"))
+            _ = login.received(.sasl(mechanisms: ["SCRAM-SHA-256"]))
+            #expect(
+                login.received(challenge)
+                    == .derive(
+                        SCRAMKeyParameters(
+                            password: "pw",
+                            salt: AuthFixtures.salt,
+                            iterations: AuthFixtures.iterations
+                        )
+                    )
+            )
+            return login
+        }
+        for request in requests {
+            var login = waiting()
+            check(&login, request, isAllowed: false)
+        }
+        var failed = waiting()
+        #expect(failed.derived(nil) == .failed(.digestUnavailable))
+        #expect(failed.derivedKeys == nil)
+        let keys = try SCRAMKeys.derive(password: "pw", salt: [1], iterations: 1)
+        #expect(failed.derived(keys) == .failed(.unexpectedMessage))
+        var unasked = AuthFixtures.serverLogin(.plain("pw"))
+        #expect(unasked.derived(keys) == .failed(.unexpectedMessage))
     }
 
     // MARK: A server that has not proved itself
@@ -164,7 +223,7 @@ import Testing
         _ = login.received(.sasl(mechanisms: ["SCRAM-SHA-256"]))
         let client = SCRAMClientExchange(nonce: AuthFixtures.clientNonce)
         let serverFirst = try server.received(clientFirst: client.clientFirst)
-        guard case .send(let message) = login.received(.saslContinue(ByteString(serverFirst)))
+        guard case .send(let message) = login.answered(.saslContinue(ByteString(serverFirst)))
         else {
             Issue.record("no answer to the challenge")
             return (login, "")

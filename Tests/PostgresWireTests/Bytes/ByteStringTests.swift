@@ -15,4 +15,11 @@ import Testing
         let bytes: [UInt8] = [1, 2, 3]
         #expect(ByteString(copying: bytes.span.bytes) == ByteString([1, 2, 3]))
     }
+
+    @Test(arguments: [
+        ("user", true), ("use", false), ("users", false), ("User", false), ("", false),
+    ])
+    func comparesWithText(bytes: String, isSame: Bool) {
+        #expect(ByteString(bytes).isText("user") == isSame)
+    }
 }
