@@ -4,11 +4,13 @@ SHELL := /bin/bash
 JOBS ?= $(shell nproc)
 SWIFT_SOURCES := Package.swift Sources Tests $(wildcard Benchmarks/*.swift)
 BENCH_BUILD := .build/bench
+SOAK_SECONDS ?= 300
+SOAK_SEED ?= $(shell date +%s)
 CC := $(shell command -v clang || command -v cc)
 CFLAGS := -O2 -std=gnu11 -Wall -Wextra -Werror
 
 .DEFAULT_GOAL := help
-.PHONY: help run build test bench bench-quick bench-mallocs bench-tools format lint docs clean
+.PHONY: help run build test soak bench bench-quick bench-mallocs bench-tools format lint docs clean
 .PHONY: packages-build packages-run packages-test packages-bench
 
 run: packages-run build ## Start a throw-away PostgreSQL and Martlet before it on port 6543 (or DATABASE_URL=... make run)
@@ -20,6 +22,11 @@ build: packages-build ## Build the optimised executable: .build/release/martlet
 test: packages-test ## Build everything and run every test against a PostgreSQL that the tests start
 	swift build --build-tests -j $(JOBS)
 	MARTLET="$$(swift build --show-bin-path)/martlet" swift test --skip-build $(TEST_ARGUMENTS)
+
+soak: packages-test ## The stress test for longer (SOAK_SECONDS=300, SOAK_SEED=a number), each time from another seed
+	swift build --build-tests -j $(JOBS)
+	MARTLET_SOAK_SECONDS=$(SOAK_SECONDS) MARTLET_SOAK_SEED=$(SOAK_SEED) \
+		swift test --skip-build --filter StressTests
 
 bench: packages-bench build bench-tools ## Martlet beside PgBouncer, under ten minutes (BENCH_ARGUMENTS="--quick", "--only REGEX", ...)
 	python3 Benchmarks/bench.py $(BENCH_ARGUMENTS)
