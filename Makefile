@@ -10,7 +10,7 @@ CC := $(shell command -v clang || command -v cc)
 CFLAGS := -O2 -std=gnu11 -Wall -Wextra -Werror
 
 .DEFAULT_GOAL := help
-.PHONY: help run build test soak bench bench-quick bench-mallocs bench-tools format lint docs clean
+.PHONY: help run build test soak tsan asan bench bench-quick bench-mallocs bench-tools format lint docs clean
 .PHONY: packages-build packages-run packages-test packages-bench
 
 run: packages-run build ## Start a throw-away PostgreSQL and Martlet before it on port 6543 (or DATABASE_URL=... make run)
@@ -27,6 +27,12 @@ soak: packages-test ## The stress test for longer (SOAK_SECONDS=300, SOAK_SEED=a
 	swift build --build-tests -j $(JOBS)
 	MARTLET_SOAK_SECONDS=$(SOAK_SECONDS) MARTLET_SOAK_SEED=$(SOAK_SEED) \
 		swift test --skip-build --filter StressTests
+
+tsan: packages-test ## The integration tests under ThreadSanitizer; any report fails
+	JOBS=$(JOBS) Scripts/test-sanitized thread $(TEST_ARGUMENTS)
+
+asan: packages-test ## The same under AddressSanitizer
+	JOBS=$(JOBS) Scripts/test-sanitized address $(TEST_ARGUMENTS)
 
 bench: packages-bench build bench-tools ## Martlet beside PgBouncer, under ten minutes (BENCH_ARGUMENTS="--quick", "--only REGEX", ...)
 	python3 Benchmarks/bench.py $(BENCH_ARGUMENTS)
