@@ -37,7 +37,7 @@ asan: packages-test ## The same under AddressSanitizer
 bench: packages-bench build bench-tools ## Martlet beside PgBouncer, under ten minutes (BENCH_ARGUMENTS="--quick", "--only REGEX", ...)
 	python3 Benchmarks/bench.py $(BENCH_ARGUMENTS)
 
-bench-quick: ## The same in about a minute, for a first impression
+bench-quick: ## The same in about two minutes, for a first impression
 	@$(MAKE) --no-print-directory bench BENCH_ARGUMENTS="--quick $(BENCH_ARGUMENTS)"
 
 bench-mallocs: packages-bench build bench-tools ## Count allocations over 100,000 forwarded transactions; more than 0.01 each fails
@@ -64,7 +64,8 @@ help: ## List the targets
 packages-build packages-run packages-test packages-bench:
 	@Scripts/install-packages $(@:packages-%=%)
 
-bench-tools: $(BENCH_BUILD)/canned-server $(BENCH_BUILD)/idle-clients $(BENCH_BUILD)/count-mallocs.so
+bench-tools: $(BENCH_BUILD)/canned-server $(BENCH_BUILD)/idle-clients $(BENCH_BUILD)/load \
+	$(BENCH_BUILD)/count-mallocs.so
 
 $(BENCH_BUILD)/%: Benchmarks/%.c
 	@mkdir -p $(@D)
