@@ -167,6 +167,9 @@ final class StressClient {
         case "admin forced disconnect":
             record.count(.forcedDisconnect)
             return true
+        case _ where error.sqlstate == "57P01" || error.message == "server conn crashed?":
+            record.count(.lostServer)
+            return true
         default: return false
         }
     }

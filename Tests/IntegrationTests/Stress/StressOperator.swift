@@ -7,6 +7,7 @@ struct StressOperator {
     let plan: StressPlan
     let record: StressRecord
     let console: Connection
+    private let server: Connection
     private var random: SplitMix
 
     private static let tables = [
@@ -19,6 +20,7 @@ struct StressOperator {
         self.plan = plan
         self.record = record
         console = try pooler.console()
+        server = try pooler.server.superuser()
         random = plan.random(for: -1)
         for (_, database) in StressPlan.pools {
             let owner = try pooler.server.superuser(database: database)
@@ -35,6 +37,7 @@ struct StressOperator {
         case 1: try reload()
         case 2: try reconnect()
         case 3, 4, 5: try killAClient()
+        case 6, 7: try terminateAServer()
         default: try look()
         }
         pause(.milliseconds(random.number(5...40)))
@@ -122,5 +125,16 @@ struct StressOperator {
         if let error, error.message != "client not found" {
             record.find("KILL_CLIENT \(id): \(error)")
         }
+    }
+
+    private func terminateAServer() throws {
+        let users = StressPlan.pools.map { "'\($0.user)'" }.joined(separator: ", ")
+        record.count(.terminatedServer)
+        try server.query(
+            """
+            select pg_terminate_backend(pid) from pg_stat_activity
+            where usename in (\(users)) and state is not null order by random() limit 1
+            """
+        )
     }
 }

@@ -8,8 +8,8 @@ enum StressEvent: Hashable, Sendable {
     case transaction
     case cancelRequest, cancelled
     case vanished
-    case queryWaitTimeout, idleTransactionTimeout, forcedDisconnect
-    case killedClient
+    case queryWaitTimeout, idleTransactionTimeout, forcedDisconnect, lostServer
+    case killedClient, terminatedServer
     case pause, reload, reconnect, show
 }
 

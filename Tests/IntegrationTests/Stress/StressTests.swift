@@ -77,6 +77,7 @@ import Testing
         #expect(record[.idleTransactionTimeout] > 0)
         #expect(record[.pause] > 0)
         #expect(record[.forcedDisconnect] <= record[.killedClient])
+        #expect(record[.lostServer] <= record[.terminatedServer])
     }
 
     private func checkThatNothingIsLeft(_ pooler: Pooler, _ staff: StressOperator) throws {
