@@ -4,11 +4,13 @@ SHELL := /bin/bash
 JOBS ?= $(shell nproc)
 SWIFT_SOURCES := Package.swift Sources Tests $(wildcard Benchmarks/*.swift)
 BENCH_BUILD := .build/bench
+SOAK_SECONDS ?= 300
+SOAK_SEED ?= $(shell date +%s)
 CC := $(shell command -v clang || command -v cc)
 CFLAGS := -O2 -std=gnu11 -Wall -Wextra -Werror
 
 .DEFAULT_GOAL := help
-.PHONY: help run build test bench bench-quick bench-mallocs bench-tools format lint docs clean
+.PHONY: help run build test soak tsan asan bench bench-quick bench-mallocs bench-tools format lint docs clean
 .PHONY: packages-build packages-run packages-test packages-bench
 
 run: packages-run build ## Start a throw-away PostgreSQL and Martlet before it on port 6543 (or DATABASE_URL=... make run)
@@ -21,10 +23,21 @@ test: packages-test ## Build everything and run every test against a PostgreSQL 
 	swift build --build-tests -j $(JOBS)
 	MARTLET="$$(swift build --show-bin-path)/martlet" swift test --skip-build $(TEST_ARGUMENTS)
 
+soak: packages-test ## The stress test for longer (SOAK_SECONDS=300, SOAK_SEED=a number), each time from another seed
+	swift build --build-tests -j $(JOBS)
+	MARTLET_SOAK_SECONDS=$(SOAK_SECONDS) MARTLET_SOAK_SEED=$(SOAK_SEED) \
+		swift test --skip-build --filter StressTests
+
+tsan: packages-test ## The integration tests under ThreadSanitizer; any report fails
+	JOBS=$(JOBS) Scripts/test-sanitized thread $(TEST_ARGUMENTS)
+
+asan: packages-test ## The same under AddressSanitizer
+	JOBS=$(JOBS) Scripts/test-sanitized address $(TEST_ARGUMENTS)
+
 bench: packages-bench build bench-tools ## Martlet beside PgBouncer, under ten minutes (BENCH_ARGUMENTS="--quick", "--only REGEX", ...)
 	python3 Benchmarks/bench.py $(BENCH_ARGUMENTS)
 
-bench-quick: ## The same in about a minute, for a first impression
+bench-quick: ## The same in about two minutes, for a first impression
 	@$(MAKE) --no-print-directory bench BENCH_ARGUMENTS="--quick $(BENCH_ARGUMENTS)"
 
 bench-mallocs: packages-bench build bench-tools ## Count allocations over 100,000 forwarded transactions; more than 0.01 each fails
@@ -51,10 +64,10 @@ help: ## List the targets
 packages-build packages-run packages-test packages-bench:
 	@Scripts/install-packages $(@:packages-%=%)
 
-bench-tools: $(BENCH_BUILD)/canned-server $(BENCH_BUILD)/idle-clients $(BENCH_BUILD)/login-storm
-bench-tools: $(BENCH_BUILD)/count-mallocs.so
+bench-tools: $(addprefix $(BENCH_BUILD)/,canned-server idle-clients load login-storm count-mallocs.so)
 
 $(BENCH_BUILD)/login-storm: LDLIBS := -lcrypto
+
 
 $(BENCH_BUILD)/%: Benchmarks/%.c
 	@mkdir -p $(@D)

@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
 """Martlet and Debian's PgBouncer side by side, on this machine.
 
-Both poolers have one thread, transaction mode and 16 servers per pool, before a real PostgreSQL and
-before a server of canned answers (which leaves the pooler as the bottleneck). Rounds are
-interleaved: in each round every load runs with one pooler and at once with the other, in turns first.
-Printed are medians over the rounds; a ratio is the median of the ratios of the single rounds.
+Both poolers have one thread (where a load does not say otherwise), transaction mode and 16 servers per
+pool, before a real PostgreSQL and before a server of canned answers (which leaves the pooler as the
+bottleneck). Rounds are interleaved: in each round every load runs with one pooler and at once with the
+other, in turns first. Printed are medians over the rounds; a ratio is the median of the ratios of the
+single rounds.
 """
 
 import argparse
@@ -18,28 +19,20 @@ import subprocess
 import sys
 import time
 
+import goals
 import loads
+import plan
 import report
-from processes import CHECKOUT, BenchmarkError, Pooler, Workplace, file_limit, postgres_program
+from figures import SIDES
+from processes import (
+    CHECKOUT, POOL_SIZE, BenchmarkError, Pooler, Workplace, file_limit, knows_setting,
+    postgres_program,
+)
 
-LONGEST_SECONDS = 520  # no further round starts when it would end later than this
+LONGEST_SECONDS = 840  # no further round starts when it would end later than this
 IDLE_CLIENTS = 5000
-
-
-@dataclasses.dataclass
-class Row:
-    """One load. `databases` names the pooler's database per side; None leaves the side out."""
-
-    name: str
-    kind: str  # transactions, large or memory
-    databases: dict
-    mode: str = "simple"
-    clients: int = 1
-    reconnect: bool = False
-    queries: int = 0
-    note: str = ""
-    failure: str = ""
-    samples: dict = dataclasses.field(default_factory=lambda: {side: [] for side in report.SIDES})
+# One thread, as PgBouncer; what this Martlet does not know yet is left out.
+MARTLET_SETTINGS = {"workers": 1, "io_backend": "epoll"}
 
 
 @dataclasses.dataclass
@@ -54,34 +47,6 @@ class MemorySample:
     memory: float
 
 
-def plan_rows(version, quick, idle_clients):
-    both = lambda database: {side: database for side in report.SIDES}  # noqa: E731
-    prepared_everywhere = version >= (1, 21)
-    rows = []
-    for backend in ("real", "canned"):
-        for mode in ("simple", "extended", "prepared"):
-            for clients in (1, 32, 256):
-                if quick and (clients == 256 or mode == "prepared"):
-                    continue
-                row = Row(f"{backend} {mode} {clients}", "transactions", both(backend), mode, clients)
-                if mode == "prepared" and not prepared_everywhere:
-                    # In transaction mode this PgBouncer breaks prepared statements. With one client
-                    # session mode is the same work; with more it needs a server for each.
-                    alone = clients == 1
-                    row.databases = {
-                        "martlet": backend, "pgbouncer": f"{backend}_session" if alone else None
-                    }
-                    row.note = "session mode" if alone else "left out"
-                rows.append(row)
-    rows.append(Row("real reconnect 8", "transactions", both("real"), "simple", 8, reconnect=True))
-    for backend in ("real", "canned"):
-        rows.append(Row(f"{backend} 2 MB results 4", "large", both(backend), "simple", 4))
-    for title, queries in (("logged in", 0), ("after a query each", 1)):
-        name = f"{idle_clients:,} idle clients, {title}"
-        rows.append(Row(name, "memory", both("canned"), clients=idle_clients, queries=queries))
-    return rows
-
-
 class Bench:
     def __init__(self, workplace, arguments, version):
         self.workplace = workplace
@@ -89,48 +54,74 @@ class Bench:
         self.version = version
         self.poolers = {}
         self.programs = {"martlet": arguments.martlet.resolve(), "pgbouncer": arguments.pgbouncer}
+        self.known_settings = {
+            key
+            for key, value in MARTLET_SETTINGS.items()
+            if knows_setting(workplace, self.programs["martlet"], f"{key} = {value}")
+        }
         real = workplace.start_postgres(scale=2)
         canned = workplace.start_canned_server()
         self.databases = [
             f"real = host=127.0.0.1 port={real} dbname=bench",
             f"canned = host=127.0.0.1 port={canned} dbname=bench",
         ]
+        self.unix_database = f"real_unix = host={workplace.folder}/postgres port={real} dbname=bench"
 
-    def start(self, side, auth="trust"):
+    def can_run(self, row):
+        return all(key in self.known_settings for key in row.settings)
+
+    def start(self, side, auth="trust", plain_secret=False, settings=(), pool_size=POOL_SIZE):
         databases, extra = list(self.databases), []
         if side == "martlet":
-            extra = self.arguments.martlet_setting
+            databases.append(self.unix_database)
+            values = {key: MARTLET_SETTINGS[key] for key in self.known_settings} | dict(settings)
+            extra = [f"{key} = {value}" for key, value in sorted(values.items())]
+            extra += self.arguments.martlet_setting
         else:
             databases += [
                 line.replace(" =", "_session =", 1) + " pool_mode=session" for line in self.databases
             ]
             if self.version >= (1, 21):
                 extra = ["max_prepared_statements = 200"]
-        return Pooler(self.workplace, side, self.programs[side], databases, auth, extra)
+        program = self.programs[side]
+        return Pooler(self.workplace, side, program, databases, auth, extra, pool_size=pool_size,
+                      plain_secret=plain_secret)
 
-    def pooler(self, side, auth):
-        """The pooler that serves all rounds; a new one if it died."""
-        running = self.poolers.get((side, auth))
+    def pooler(self, side, row):
+        """The pooler that serves all rounds of such loads; a new one if it died."""
+        auth = "scram-sha-256" if row.reconnect else "trust"
+        settings = tuple(sorted(row.settings.items())) if side == "martlet" else ()
+        key = (side, auth, row.plain_secret, settings, row.pool_size)
+        running = self.poolers.get(key)
         if running is None or not running.alive():
-            running = self.poolers[side, auth] = self.start(side, auth)
+            running = self.poolers[key] = self.start(*key)
         return running
 
     def measure(self, row, side, seconds):
-        database = row.databases[side]
         if row.kind == "memory":
-            pooler = self.start(side)  # a fresh one: what other loads left behind is not counted
-            try:
-                memory = loads.idle_memory(pooler, database, row.clients, row.queries)
-            finally:
-                pooler.stop()
-            return MemorySample(memory)
+            return self.measure_memory(row, side)
+        if row.kind in ("tail", "mix"):
+            pooler = self.pooler(side, row)
+            return loads.run_load(self.workplace, pooler, row.databases[side], row, seconds)
+        return self.measure_pgbench(row, side, seconds)
+
+    def measure_memory(self, row, side):
+        pooler = self.start(side)  # a fresh one: what other loads left behind is not counted
+        try:
+            database = row.databases[side]
+            return MemorySample(loads.idle_memory(pooler, database, row.clients, row.queries))
+        finally:
+            pooler.stop()
+
+    def measure_pgbench(self, row, side, seconds):
         script = loads.LARGE_SCRIPT if row.kind == "large" else loads.SELECT_SCRIPT
-        pooler = self.pooler(side, "scram-sha-256" if row.reconnect else "trust")
+        pooler = self.pooler(side, row)
+        host = str(pooler.socket_folder) if row.unix_clients and side == "martlet" else None
 
         def run(**changes):
             return loads.run_pgbench(
-                self.workplace, pooler, database, script, row.mode, row.clients,
-                **{"seconds": seconds, "reconnect": row.reconnect, **changes},
+                self.workplace, pooler, row.databases[side], script, row.mode, row.clients,
+                **{"seconds": seconds, "reconnect": row.reconnect, "host": host, **changes},
             )
 
         # Servers connect and caches fill before the clock starts.
@@ -152,7 +143,7 @@ class Bench:
             # tenth between equal poolers, and only many short pairs say something.
             pairs = 3 if row.kind == "transactions" and row.clients == 1 else 1
             for pair in range(pairs):
-                sides = report.SIDES if (index + pair) % 2 == 0 else report.SIDES[::-1]
+                sides = SIDES if (index + pair) % 2 == 0 else SIDES[::-1]
                 self.run_pair(row, sides, seconds if pairs == 1 else 1)
 
     def run_pair(self, row, sides, seconds):
@@ -193,17 +184,12 @@ def describe_machine(version):
     }
 
 
-def print_report(rows, results, machine, rounds, seconds, markdown):
+def print_report(rows, left_out, results, machine, rounds, seconds, markdown):
     strong = "**" if markdown else ""
     print(f"{strong}M = Martlet, P = PgBouncer {machine['pgbouncer']}{strong}; {machine['processor']}, "
           f"{machine['cores']} cores, Linux {machine['kernel']}, {machine['postgres']}; "
           f"medians of interleaved rounds, {rounds} of {seconds} s each")
-    tables = {
-        "transactions": report.transaction_table,
-        "large": report.large_table,
-        "memory": report.memory_table,
-    }
-    for kind, table in tables.items():
+    for kind, table in report.TABLES.items():
         of_kind = [row for row in rows if row.kind == kind]
         if of_kind:
             print("\n" + report.render(*table(of_kind), markdown))
@@ -212,9 +198,12 @@ def print_report(rows, results, machine, rounds, seconds, markdown):
         print(f"\n* PgBouncer {machine['pgbouncer']} has no prepared statements in transaction mode: "
               "with 1 client it ran in session mode, with more it is left out.")
     print("Loads are backend, mode and clients; reconnect is `pgbench -C` with SCRAM, its times "
-          "include the login. CPU includes the logins at the start of each round.")
+          "include the login. CPU of pgbench's loads includes the logins at the start of each round. "
+          "Tails have canned answers, mixes a real PostgreSQL.")
     if results:
         print("\n" + report.render(*report.verdict_table(results), markdown))
+    for row in left_out:
+        print(f"\nLeft out: {row.name}; this Martlet does not know {', '.join(row.settings)}")
     for row in rows:
         if row.failure:
             print(f"\nFAILED {row.name}: {row.failure}")
@@ -236,7 +225,7 @@ def as_json(rows, results, machine):
             for row in rows
         ],
         "goals": [
-            dict(zip(("goal", "load", "ratio", "range", "wanted", "verdict"), result))
+            dict(zip(("goal", "load", "of", "value", "range", "wanted", "verdict"), result))
             for result in results
         ],
     }
@@ -246,9 +235,9 @@ def parse_arguments():
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--quick", action="store_true", help="fewer loads, 2 rounds of 1 s")
+    parser.add_argument("--quick", action="store_true", help="fewer loads, 2 rounds of 1 s, two minutes")
     parser.add_argument("--only", metavar="REGEX", default="", help="only loads whose name matches")
-    parser.add_argument("--rounds", type=int, help="default 5")
+    parser.add_argument("--rounds", type=int, help="default 4")
     parser.add_argument("--seconds", type=int, help="of each load in a round; default 2")
     parser.add_argument("--idle-clients", type=int, default=IDLE_CLIENTS)
     parser.add_argument("--markdown", action="store_true", help="print tables for a document")
@@ -259,7 +248,7 @@ def parse_arguments():
     parser.add_argument("--martlet-setting", action="append", default=[], metavar="KEY=VALUE",
                         help="one more line for [martlet]; may be repeated")
     arguments = parser.parse_args()
-    arguments.rounds = arguments.rounds or (2 if arguments.quick else 5)
+    arguments.rounds = arguments.rounds or (2 if arguments.quick else 4)
     arguments.seconds = arguments.seconds or (1 if arguments.quick else 2)
     return arguments
 
@@ -271,11 +260,11 @@ def main():
     started = time.monotonic()
     version = pgbouncer_version(arguments.pgbouncer)
     idle_clients = min(arguments.idle_clients, max(file_limit() - 1000, 100))
-    rows = [
-        row
-        for row in plan_rows(version, arguments.quick, idle_clients)
-        if re.search(arguments.only, row.name)
-    ]
+    idle_beside = min(plan.IDLE_CLIENTS_BESIDE, max(file_limit() - 4000, 100))
+    planned = plan.plan_rows(version, arguments.quick, idle_clients, idle_beside)
+    wanted = [row for row in planned if re.search(arguments.only, row.name)]
+    bases = [row.base for row in wanted]
+    rows = [row for row in planned if row in wanted or row in bases]
     if not rows:
         raise BenchmarkError(f"no load matches {arguments.only!r}")
     machine = describe_machine(version)
@@ -283,6 +272,8 @@ def main():
     with Workplace() as workplace:
         note(f"Starting PostgreSQL and the canned server; {len(rows)} loads")
         bench = Bench(workplace, arguments, version)
+        left_out = [row for row in rows if not bench.can_run(row)]
+        rows = [row for row in rows if bench.can_run(row)]
         longest_round = 0.0
         while rounds < arguments.rounds:
             elapsed = time.monotonic() - started
@@ -293,8 +284,8 @@ def main():
             bench.run_round(rows, rounds, arguments.seconds)
             longest_round = max(longest_round, time.monotonic() - started - elapsed)
             rounds += 1
-    results = report.verdicts(rows)
-    print_report(rows, results, machine, rounds, arguments.seconds, arguments.markdown)
+    results = goals.verdicts(rows)
+    print_report(rows, left_out, results, machine, rounds, arguments.seconds, arguments.markdown)
     if arguments.json:
         arguments.json.write_text(json.dumps(as_json(rows, results, machine), indent=1) + "\n")
     failed = any(row.failure for row in rows)

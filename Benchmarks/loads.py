@@ -1,9 +1,12 @@
-"""The loads: what pgbench or the idle clients do to one pooler, and what was measured."""
+"""The loads: what pgbench, `load` or idle clients do to one pooler, and what was measured."""
 
+import contextlib
 import dataclasses
+import json
 import os
 import pathlib
 import re
+import selectors
 import subprocess
 import tempfile
 import time
@@ -22,15 +25,22 @@ LARGE_BYTES = 2000 * (1 + 4 + 2 + 4 + 1000)
 
 @dataclasses.dataclass
 class Sample:
-    """One run of pgbench. Times in milliseconds, CPU in microseconds per transaction."""
+    """One run. Times in milliseconds, CPU in microseconds per transaction."""
 
     transactions: int
     tps: float
     average: float
+    p50: float
     p99: float
     cpu: float
     user: float
     system: float
+    maximum: float = 0
+
+    @property
+    def spread(self):
+        """How much longer than most the slowest hundredth waits."""
+        return self.p99 / self.p50 if self.p50 else 0
 
 
 def percentile(values, share):
@@ -68,12 +78,12 @@ def find(pattern, text):
 
 
 def run_pgbench(workplace, pooler, database, script, mode, clients, seconds, reconnect=False,
-                transactions=None):
+                transactions=None, host=None):
     """Runs pgbench once through the pooler. Bounded: `seconds`, and a few more to end."""
     script_file = workplace.folder / f"{'large' if script is LARGE_SCRIPT else 'select'}.sql"
     script_file.write_text(script)
     logs = tempfile.mkdtemp(dir=workplace.folder)
-    command = [postgres_program("pgbench"), "-n", "-h", "127.0.0.1", "-p", str(pooler.port)]
+    command = [postgres_program("pgbench"), "-n", "-h", host or "127.0.0.1", "-p", str(pooler.port)]
     command += ["-U", USER, "-M", mode, "-f", str(script_file), "-c", str(clients)]
     command += ["-j", "1" if clients == 1 else "2", "--log", f"--log-prefix={logs}/log"]
     if transactions:
@@ -96,9 +106,7 @@ def run_pgbench(workplace, pooler, database, script, mode, clients, seconds, rec
         )
     except subprocess.TimeoutExpired:
         raise BenchmarkError(f"pgbench hangs with {pooler.name}, {mode}, {clients} clients") from None
-    cpu = cpu_between(before, pooler.cpu()) if pooler.alive() else None
-    if cpu is None:
-        raise BenchmarkError(f"{pooler.name} died: {workplace.tail(pooler.log)}")
+    cpu = cpu_since(before, workplace, pooler)
     if run.returncode != 0:
         raise BenchmarkError(
             f"pgbench failed with {pooler.name}, {mode}, {clients} clients: {run.stderr[-800:]}"
@@ -112,6 +120,7 @@ def run_pgbench(workplace, pooler, database, script, mode, clients, seconds, rec
         transactions=done,
         tps=find(r"tps = ([\d.]+)", run.stdout),
         average=find(r"latency average = ([\d.]+) ms", run.stdout),
+        p50=percentile(latencies, 0.5),
         p99=percentile(latencies, 0.99),
         cpu=total,
         user=user,
@@ -119,33 +128,120 @@ def run_pgbench(workplace, pooler, database, script, mode, clients, seconds, rec
     )
 
 
-def idle_memory(pooler, database, clients, queries):
-    """Resident bytes per idle client: the pooler's growth while `clients` log in and stay."""
+def cpu_since(before, workplace, pooler):
+    """Seconds of CPU since `before`: total, user, system."""
+    if not pooler.alive():
+        raise BenchmarkError(f"{pooler.name} died: {workplace.tail(pooler.log)}")
+    return cpu_between(before, pooler.cpu())
 
-    def hold(count):
-        holder = subprocess.Popen(
-            [str(TOOLS / "idle-clients"), str(pooler.port), str(count), USER, database, str(queries)],
+
+class Companion:
+    """A program of ours that says "ready" and then waits for its standard input."""
+
+    def __init__(self, pooler, *command):
+        self.title = f"{command[0]} with {pooler.name}"
+        self._process = subprocess.Popen(
+            [str(TOOLS / command[0]), *map(str, command[1:])],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
             start_new_session=True,
         )
-        if holder.stdout.readline().strip() != "ready":
-            raise BenchmarkError(f"idle clients of {pooler.name}: {holder.communicate()[1]}")
-        return holder
+        if self._line(60).strip() != "ready":
+            self.fail()
 
-    def release(holder):
-        holder.stdin.close()
-        holder.wait(10)
+    def _line(self, seconds):
+        with selectors.DefaultSelector() as selector:
+            selector.register(self._process.stdout, selectors.EVENT_READ)
+            if not selector.select(seconds):
+                self._process.kill()
+            return self._process.stdout.readline()
 
+    def fail(self):
+        self._process.kill()
+        raise BenchmarkError(f"{self.title}: {self._process.communicate()[1][-800:]}")
+
+    def start(self):
+        self._process.stdin.write("go\n")
+        self._process.stdin.flush()
+
+    def result(self, seconds):
+        line = self._line(seconds)
+        if not line:
+            self.fail()
+        self.end()
+        return json.loads(line)
+
+    def end(self):
+        self._process.stdin.close()
+        try:
+            self._process.wait(10)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+
+
+@contextlib.contextmanager
+def idle_clients(pooler, database, count, queries=0):
+    """Logs clients in and holds them, each after so many queries."""
+    if count == 0:
+        yield
+        return
+    holder = Companion(pooler, "idle-clients", pooler.port, count, USER, database, queries)
+    try:
+        yield
+    finally:
+        holder.end()
+
+
+def run_load(workplace, pooler, database, row, seconds):
+    """Runs `load` once: `row.generators` processes, each with its part of the clients.
+
+    Logins and the first transaction of each client are over before the clock starts.
+    """
+    clients = row.clients // row.generators
+    with idle_clients(pooler, database, row.idle_beside):
+        generators = []
+        try:
+            for _ in range(row.generators):
+                command = ["-p", pooler.port, "-U", USER, "-d", database, "-c", clients]
+                command += ["-T", seconds, "-M", row.mode, "-m", row.mix]
+                generators.append(Companion(pooler, "load", *command))
+            before = pooler.cpu()
+            for generator in generators:
+                generator.start()
+            results = [generator.result(seconds + 20) for generator in generators]
+            cpu = cpu_since(before, workplace, pooler)
+        finally:
+            for generator in generators:
+                generator.end()
+    errors = sum(result["errors"] for result in results)
+    if errors:
+        raise BenchmarkError(f"{errors} errors with {pooler.name}: {workplace.tail(pooler.log)}")
+    done = sum(result["transactions"] for result in results)
+    total, user, system = (part * 1e6 / max(done, 1) for part in cpu)
+    mean = lambda key: sum(r[key] * r["transactions"] for r in results) / max(done, 1)  # noqa: E731
+    return Sample(
+        transactions=done,
+        tps=sum(result["tps"] for result in results),
+        average=mean("average"),
+        p50=mean("p50"),
+        p99=mean("p99"),
+        cpu=total,
+        user=user,
+        system=system,
+        maximum=max(result["max"] for result in results),
+    )
+
+
+def idle_memory(pooler, database, clients, queries):
+    """Resident bytes per idle client: the pooler's growth while `clients` log in and stay."""
     # What the first clients cause once (pools, servers, buffers) is not a cost per client.
-    release(hold(8))
+    with idle_clients(pooler, database, 8, queries):
+        pass
     time.sleep(0.3)
     before = pooler.resident_bytes()
-    holder = hold(clients)
-    try:
+    with idle_clients(pooler, database, clients, queries):
         time.sleep(1)
         return (pooler.resident_bytes() - before) / clients
-    finally:
-        release(holder)

@@ -196,7 +196,8 @@ class Workplace:
 class Pooler:
     """One running pooler, Martlet or PgBouncer, with the same settings but for `extra`."""
 
-    def __init__(self, workplace, name, program, databases, auth="trust", extra=(), environment=None):
+    def __init__(self, workplace, name, program, databases, auth="trust", extra=(), environment=None,
+                 pool_size=POOL_SIZE, plain_secret=False):
         self.name = name
         self.port = free_port()
         self._workplace = workplace
@@ -205,18 +206,24 @@ class Pooler:
         section = "martlet" if name == "martlet" else "pgbouncer"
         folder = workplace.folder
         users = folder / f"{label}.users"
-        users.write_text(f'"{USER}" "{scram_secret(PASSWORD)}"\n')
+        secret = PASSWORD if plain_secret else scram_secret(PASSWORD)
+        users.write_text(f'"{USER}" "{secret}"\n')
         users.chmod(0o644)
+        # The folder of the Unix socket; whoever runs the pooler may write to it.
+        self.socket_folder = folder / f"{label}.socket"
+        self.socket_folder.mkdir()
+        self.socket_folder.chmod(0o777)
         lines = ["[databases]", *databases, f"[{section}]"]
         lines += [
             "listen_addr = 127.0.0.1",
             f"listen_port = {self.port}",
-            "unix_socket_dir =",
+            f"unix_socket_dir = {self.socket_folder}",
             f"auth_type = {auth}",
             f"auth_file = {users}",
             "pool_mode = transaction",
-            f"default_pool_size = {POOL_SIZE}",
-            "max_client_conn = 12000",
+            f"default_pool_size = {pool_size}",
+            "max_client_conn = 18000",
+            "listen_backlog = 4096",
             "log_connections = 0",
             "log_disconnections = 0",
             "log_stats = 0",
@@ -250,6 +257,15 @@ class Pooler:
             if line.startswith("Rss:"):
                 return int(line.split()[1]) * 1024
         raise BenchmarkError("smaps_rollup without Rss")
+
+
+def knows_setting(workplace, program, line):
+    """Whether Martlet starts with this line in its file: it refuses what it does not know."""
+    try:
+        Pooler(workplace, "martlet", program, ["none = host=127.0.0.1"], extra=[line]).stop()
+    except BenchmarkError:
+        return False
+    return True
 
 
 def cpu_between(before, after):

@@ -1,43 +1,6 @@
-"""What was measured, as tables and as verdicts against the project's goals."""
+"""What was measured, as tables."""
 
-import re
-import statistics
-
-# What each goal compares, for which loads, and how far the ratio Martlet / PgBouncer may go.
-GOALS = [
-    ("CPU per transaction, simple, 32 clients", r"(real|canned) simple 32", "cpu", "<=", 0.92),
-    ("CPU per transaction, extended, 32 clients", r"(real|canned) extended 32", "cpu", "<=", 0.92),
-    ("average latency, 1 client", r"(real|canned) (simple|extended) 1", "average", "<=", 1.0),
-    ("2 MB results, MB/s", r"real 2 MB results 4", "megabytes", ">=", 1.5),
-    ("2 MB results, CPU per MB", r"real 2 MB results 4", "cpu", "<=", 0.4),
-    ("resident memory per idle client", r".* idle clients, logged in", "memory", "<=", 0.25),
-]
-
-SIDES = ("martlet", "pgbouncer")
-
-
-def median(values):
-    return statistics.median(values) if values else None
-
-
-def value_of(row, side, figure):
-    """The median over the rounds of one figure of one side, or None."""
-    values = [getattr(sample, figure) for sample in row.samples[side]]
-    return median(values)
-
-
-def ratios_of(row, figure):
-    """The ratio Martlet / PgBouncer of each pair of runs: a slow minute slows both sides."""
-    pairs = zip(row.samples["martlet"], row.samples["pgbouncer"])
-    return [
-        getattr(ours, figure) / getattr(theirs, figure)
-        for ours, theirs in pairs
-        if getattr(theirs, figure)
-    ]
-
-
-def ratio_of(row, figure):
-    return median(ratios_of(row, figure))
+from figures import SIDES, excesses_of, median, ratio_of, relatives_of, value_of
 
 
 def number(value, digits):
@@ -53,16 +16,45 @@ def cpu_cell(row, side):
     return f"{total:,.{digits}f} ({parts[0]:,.{digits}f} + {parts[1]:,.{digits}f})"
 
 
+def side_by_side(row, figures):
+    """Cells for both sides and their ratio, of each (figure, digits)."""
+    cells = []
+    for figure, digits in figures:
+        cells += [number(value_of(row, side, figure), digits) for side in SIDES]
+        cells += [number(ratio_of(row, figure), 2)]
+    return cells
+
+
+def cpu_cells(row):
+    return [cpu_cell(row, side) for side in SIDES] + [number(ratio_of(row, "cpu"), 2)]
+
+
 def transaction_table(rows):
-    header = ["load", "tps M", "tps P", "ratio", "avg ms M", "P", "ratio", "p99 ms M", "P", "ratio"]
+    header = ["load", "tps M", "P", "ratio", "avg ms M", "P", "ratio", "p99 ms M", "P", "ratio"]
     header += ["CPU us M (user + system)", "P", "ratio"]
+    return header, [
+        [row.name + (" *" if row.note else "")]
+        + side_by_side(row, [("tps", 0), ("average", 3), ("p99", 3)])
+        + cpu_cells(row)
+        for row in rows
+    ]
+
+
+def tail_table(rows):
+    header = ["tail", "tps M", "P", "ratio", "p50 ms M", "P", "ratio", "p99 ms M", "P", "ratio"]
+    header += ["p99/p50 M", "P", "ratio", "max ms M", "P", "ratio"]
+    figures = [("tps", 0), ("p50", 3), ("p99", 3), ("spread", 2), ("maximum", 1)]
+    return header, [[row.name] + side_by_side(row, figures) for row in rows]
+
+
+def mix_table(rows):
+    header = ["mix", "tps M", "P", "ratio", "p99 ms M", "P", "ratio", "CPU us M (user + system)", "P"]
+    header += ["ratio", "/ plain M", "P", "ratio"]
     lines = []
     for row in rows:
-        line = [row.name + (" *" if row.note else "")]
-        for figure, digits in (("tps", 0), ("average", 3), ("p99", 3)):
-            line += [number(value_of(row, side, figure), digits) for side in SIDES]
-            line += [number(ratio_of(row, figure), 2)]
-        line += [cpu_cell(row, side) for side in SIDES] + [number(ratio_of(row, "cpu"), 2)]
+        line = [row.name, *side_by_side(row, [("tps", 0), ("p99", 3)]), *cpu_cells(row)]
+        line += [number(median(relatives_of(row, side, "cpu")), 2) for side in SIDES]
+        line += [number(median(excesses_of(row, "cpu")), 2)]
         lines.append(line)
     return header, lines
 
@@ -70,58 +62,33 @@ def transaction_table(rows):
 def large_table(rows):
     header = ["load", "MB/s M", "P", "ratio", "p99 ms M", "P", "ratio"]
     header += ["CPU us per MB M (user + system)", "P", "ratio"]
-    lines = []
-    for row in rows:
-        line = [row.name]
-        for figure, digits in (("megabytes", 0), ("p99", 1)):
-            line += [number(value_of(row, side, figure), digits) for side in SIDES]
-            line += [number(ratio_of(row, figure), 2)]
-        line += [cpu_cell(row, side) for side in SIDES] + [number(ratio_of(row, "cpu"), 2)]
-        lines.append(line)
-    return header, lines
+    return header, [
+        [row.name] + side_by_side(row, [("megabytes", 0), ("p99", 1)]) + cpu_cells(row)
+        for row in rows
+    ]
 
 
 def memory_table(rows):
     header = ["resident bytes per client", "M", "P", "ratio"]
-    lines = []
-    for row in rows:
-        values = [number(value_of(row, side, "memory"), 0) for side in SIDES]
-        lines.append([row.name, *values, number(ratio_of(row, "memory"), 2)])
-    return header, lines
+    return header, [[row.name] + side_by_side(row, [("memory", 0)]) for row in rows]
 
 
-def verdict(ratios, relation, limit):
-    """The median decides. A median that misses while some pairs reach the goal is said to be so."""
-    if not ratios:
-        return "not measured"
-    reached = [ratio <= limit if relation == "<=" else ratio >= limit for ratio in ratios]
-    middle = median(ratios)
-    if middle <= limit if relation == "<=" else middle >= limit:
-        return "met"
-    return "within noise" if sum(reached) >= len(reached) / 4 else "NOT MET"
-
-
-def verdicts(rows):
-    """(goal, load, ratio, range of the middle half, wanted, verdict) for each goal and its loads."""
-    results = []
-    for title, pattern, figure, relation, limit in GOALS:
-        for row in rows:
-            if re.fullmatch(pattern, row.name):
-                ratios = sorted(ratios_of(row, figure))
-                quarter = len(ratios) // 4
-                middle = (ratios[quarter], ratios[-1 - quarter]) if ratios else None
-                word = verdict(ratios, relation, limit)
-                wanted = f"{relation} {limit:.2f}"
-                results.append((title, row.name, median(ratios), middle, wanted, word))
-    return results
+TABLES = {
+    "transactions": transaction_table,
+    "tail": tail_table,
+    "mix": mix_table,
+    "large": large_table,
+    "memory": memory_table,
+}
 
 
 def verdict_table(results):
     lines = []
-    for goal, row, ratio, middle, wanted, word in results:
-        spread = f"{middle[0]:.2f} to {middle[1]:.2f}" if middle else "-"
-        lines.append([goal, row, number(ratio, 2), spread, wanted, word])
-    return ["goal (Martlet / PgBouncer)", "load", "ratio", "middle half", "wanted", ""], lines
+    for goal, row, measure, value, middle, wanted, word in results:
+        digits = 0 if value is not None and value >= 100 else 2
+        spread = f"{middle[0]:,.{digits}f} to {middle[1]:,.{digits}f}" if middle else "-"
+        lines.append([goal, row, measure, number(value, digits), spread, wanted, word])
+    return ["goal", "load", "of", "value", "middle half", "wanted", ""], lines
 
 
 def render(header, lines, markdown):

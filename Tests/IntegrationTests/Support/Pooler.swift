@@ -2,6 +2,9 @@
 //
 // MARTLET_EXECUTABLE names the program; without it, the `martlet` built beside the tests. Martlet
 // takes PgBouncer's command line and file, so the same tests can run against either.
+//
+// MARTLET_TEST_SETTINGS="key=value;key=value" is added to the settings of every pooler, so that the
+// whole suite can run in another way; what a test sets itself wins.
 
 import Foundation
 import Glibc
@@ -58,7 +61,9 @@ final class Pooler {
         directory = try ScratchDirectory.make("pooler")
         chmod(directory, 0o777)
         configuration = PoolerConfiguration(
-            settings: Pooler.defaults(port: port, directory: directory).merging(settings) { $1 },
+            settings: Pooler.defaults(port: port, directory: directory)
+                .merging(Pooler.environmentSettings) { $1 }
+                .merging(settings) { $1 },
             databases: ["app": "", "other": ""].merging(databases) { $1 },
             users: users,
             secrets: secrets
@@ -77,6 +82,19 @@ final class Pooler {
         if let path = ProcessInfo.processInfo.environment["MARTLET_EXECUTABLE"] { return path }
         let tests = URL(fileURLWithPath: "/proc/self/exe").resolvingSymlinksInPath()
         return tests.deletingLastPathComponent().appendingPathComponent("martlet").path
+    }()
+
+    /// What MARTLET_TEST_SETTINGS adds to the settings of every pooler.
+    private static let environmentSettings: [String: String] = {
+        let text = ProcessInfo.processInfo.environment["MARTLET_TEST_SETTINGS"] ?? ""
+        var settings: [String: String] = [:]
+        for line in text.split(separator: ";") {
+            let words = line.split(separator: "=", maxSplits: 1)
+                .map { $0.trimmingCharacters(in: .whitespaces) }
+            precondition(words.count == 2, "MARTLET_TEST_SETTINGS: no key=value in '\(line)'")
+            settings[words[0]] = words[1]
+        }
+        return settings
     }()
 
     /// One user per way of logging in, all known, the console's two beside them.

@@ -147,6 +147,18 @@ final class RawClient {
 
     deinit { close() }
 
+    /// The client's own port, by which the pooler's log names it.
+    var localPort: Int {
+        var address = sockaddr_in()
+        var byteCount = socklen_t(MemoryLayout<sockaddr_in>.size)
+        _ = withUnsafeMutablePointer(to: &address) { pointer in
+            pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+                getsockname(descriptor, $0, &byteCount)
+            }
+        }
+        return Int(in_port_t(bigEndian: address.sin_port))
+    }
+
     func close() {
         guard isOpen else { return }
         isOpen = false
@@ -320,12 +332,18 @@ final class RawClient {
     }
 
     private func fill(_ byteCount: Int) throws {
+        guard received.count - consumed < byteCount else { return }
         let deadline = Deadline(in: timeout)
         var buffer = [UInt8](repeating: 0, count: 1 << 16)
         while received.count - consumed < byteCount {
             try wait(for: POLLIN, deadline, "message")
             let count = recv(descriptor, &buffer, buffer.count, 0)
-            guard count > 0 else { throw ConnectionEnded() }
+            guard count > 0 else {
+                throw ConnectionEnded(
+                    errorNumber: count < 0 ? errno : 0,
+                    isMidMessage: consumed < received.count
+                )
+            }
             received.append(contentsOf: buffer[..<count])
         }
     }
@@ -338,5 +356,9 @@ final class RawClient {
 
 private let withoutBlocking = Int32(MSG_NOSIGNAL) | Int32(MSG_DONTWAIT)
 
-/// The other side closed or reset the connection.
-struct ConnectionEnded: Error {}
+/// The other side closed (0) or reset the connection.
+struct ConnectionEnded: Error {
+    let errorNumber: Int32
+    /// Whether a message had begun: nothing could be said any more.
+    let isMidMessage: Bool
+}

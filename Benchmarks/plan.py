@@ -1,0 +1,143 @@
+"""Which loads there are: each a row of the report."""
+
+import dataclasses
+
+from figures import SIDES
+from processes import POOL_SIZE
+
+IDLE_CLIENTS_BESIDE = 10_000
+
+
+@dataclasses.dataclass(eq=False)
+class Row:
+    """One load. `databases` names the pooler's database per side; None leaves the side out."""
+
+    name: str
+    kind: str  # transactions, tail, mix, large or memory
+    databases: dict
+    mode: str = "simple"
+    clients: int = 1
+    reconnect: bool = False  # a login by SCRAM for each transaction
+    plain_secret: bool = False  # the poolers know the password itself, not what SCRAM makes of it
+    queries: int = 0
+    note: str = ""
+    failure: str = ""
+    # For `load`: what the transactions do, how many processes ask, who is there besides.
+    mix: str = "plain"
+    generators: int = 1
+    idle_beside: int = 0
+    # Of the poolers.
+    pool_size: int = POOL_SIZE
+    settings: dict = dataclasses.field(default_factory=dict)  # more of Martlet's, or other values
+    unix_clients: bool = False  # of Martlet
+    # The load to which this one is compared.
+    base: "Row | None" = None
+    samples: dict = dataclasses.field(default_factory=lambda: {side: [] for side in SIDES})
+
+
+def both(database):
+    return {side: database for side in SIDES}
+
+
+def plan_rows(version, quick, idle_clients, idle_beside):
+    return [
+        *transaction_rows(version, quick),
+        *backend_rows(quick),
+        *worker_rows(),
+        *tail_rows(idle_beside),
+        *mix_rows(quick),
+        *large_rows(),
+        *memory_rows(idle_clients),
+    ]
+
+
+def transaction_rows(version, quick):
+    rows = []
+    for backend in ("real", "canned"):
+        for mode in ("simple", "extended", "prepared"):
+            for clients in (1, 32, 256):
+                if mode == "prepared" and backend == "canned":
+                    continue
+                if quick and (clients != 32 or mode == "prepared"):
+                    continue
+                row = Row(f"{backend} {mode} {clients}", "transactions", both(backend), mode, clients)
+                if mode == "prepared" and version < (1, 21):
+                    # In transaction mode this PgBouncer breaks prepared statements. With one client
+                    # session mode is the same work; with more it needs a server for each.
+                    alone = clients == 1
+                    row.databases = {
+                        "martlet": backend, "pgbouncer": f"{backend}_session" if alone else None
+                    }
+                    row.note = "session mode" if alone else "left out"
+                rows.append(row)
+    return rows + [
+        Row(f"real reconnect 8{title}", "transactions", both("real"), "simple", 8, reconnect=True,
+            plain_secret=plain)
+        for title, plain in (("", False), (", plain secret", True))
+    ]
+
+
+def backend_rows(quick):
+    """Martlet by io_uring and over Unix sockets; PgBouncer as always."""
+    rows = []
+    for mode in ("simple", "extended"):
+        if quick and mode == "extended":
+            continue
+        for backend in ("real", "canned"):
+            name = f"{backend} {mode} 32, io_uring"
+            settings = {"io_backend": "io_uring"}
+            rows.append(Row(name, "transactions", both(backend), mode, 32, settings=settings))
+        over_unix = {"martlet": "real_unix", "pgbouncer": "real"}
+        for name, unix_clients in (("Unix servers", False), ("Unix servers and clients", True)):
+            name = f"real {mode} 32, {name}"
+            rows.append(
+                Row(name, "transactions", over_unix, mode, 32, unix_clients=unix_clients)
+            )
+    return rows
+
+
+def worker_rows():
+    """What a transaction costs with two workers, and with one."""
+    alone = {"martlet": "canned", "pgbouncer": None}
+    rows = []
+    for name, workers in (("1 worker", 1), ("2 workers", 2)):
+        settings = {"workers": workers}
+        row = Row(f"canned simple 64, {name}", "mix", alone, "simple", 64, generators=2, settings=settings)
+        rows.append(row)
+    rows[1].base = rows[0]
+    return rows
+
+
+def tail_rows(idle_beside):
+    rows = [
+        Row("tail 64", "tail", both("canned"), clients=64),
+        Row(f"tail 64, {idle_beside:,} idle", "tail", both("canned"), clients=64, idle_beside=idle_beside),
+        Row("tail 2,000 on 20 servers", "tail", both("canned"), clients=2000, pool_size=20),
+    ]
+    rows[1].base = rows[0]
+    return rows
+
+
+def mix_rows(quick):
+    plain = Row("mix plain 32", "mix", both("real"), clients=32)
+    rows = [plain]
+    for mix in ("failures", "set-local", "names", "writes"):
+        rows.append(Row(f"mix {mix} 32", "mix", both("real"), clients=32, mix=mix, base=plain))
+    for clients in () if quick else (500, 2000):
+        rows.append(Row(f"mix plain {clients:,}", "mix", both("real"), clients=clients, base=plain))
+    return rows
+
+
+def large_rows():
+    return [
+        Row(f"{backend} 2 MB results 4", "large", both(backend), "simple", 4)
+        for backend in ("real", "canned")
+    ]
+
+
+def memory_rows(idle_clients):
+    return [
+        Row(f"{idle_clients:,} idle clients, {title}", "memory", both("canned"), clients=idle_clients,
+            queries=queries)
+        for title, queries in (("logged in", 0), ("after a query each", 1))
+    ]

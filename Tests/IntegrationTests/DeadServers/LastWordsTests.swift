@@ -1,0 +1,75 @@
+// What a dying server says last reaches the client that it concerns, and no other.
+
+import Synchronization
+import Testing
+
+@Suite struct LastWordsTests {
+    /// PostgreSQL is told to end while it sends an answer: its FATAL comes right behind
+    /// ReadyForQuery, in the same packet.
+    ///
+    /// The transaction was over: its client is not concerned, and the next one must not get a server
+    /// that is about to close.
+    @Test func behindTheAnswerTheyConcernNobody() throws {
+        let server = try ScriptedServer { connection in
+            connection.letIn()
+            while let message = connection.receive() {
+                guard message.type == "Q" else { continue }
+                if connection.number == 1 {
+                    connection.send(Backend.answer("1") + Backend.fatal("going down"))
+                    return pause(.milliseconds(300))
+                }
+                connection.send(Backend.answer("2"))
+            }
+        }
+        try withPooler(["default_pool_size": "1"], databases: ["app": server.database]) { pooler in
+            let first = try pooler.rawLogin()
+            let second = try pooler.rawLogin()
+            try first.send(Frontend.query("select 1"))
+            try #expect(first.receiveUntilReady().types == ["D", "C", "Z"])
+            try second.send(Frontend.query("select 2"))
+            let answer = try second.receive()
+            #expect(answer.row == ["2"], "\(answer) \(answer.fields)")
+            #expect(first.isSilent())
+        }
+    }
+
+    /// The settings of a client are replayed in front of its query, and the server dies over them: the
+    /// client must hear why.
+    @Test func toTheReplayReachTheClient() throws {
+        let isDying = Flag()
+        let server = try ScriptedServer { connection in
+            connection.letIn()
+            while let message = connection.receive() {
+                guard message.type == "Q" else { continue }
+                if isDying.value { return connection.send(Backend.fatal("going down")) }
+                connection.send(Backend.answer("1"))
+            }
+        }
+        try withPooler(["default_pool_size": "1"], databases: ["app": server.database]) { pooler in
+            let clients = try ["a", "b"].map { name in
+                let client = try pooler.rawConnect()
+                try client.send(
+                    Frontend.startup([
+                        ("user", "app"), ("database", "app"), ("application_name", name),
+                    ])
+                )
+                try client.finishLogin()
+                try client.send(Frontend.query("select 1"))
+                _ = try client.receiveUntilReady()
+                return client
+            }
+            isDying.value = true
+            try clients[0].send(Frontend.query("select 2"))
+            try #expect(clients[0].receiveUntilClosed().error?.message == "going down")
+        }
+    }
+}
+
+private final class Flag: Sendable {
+    private let state = Atomic<Bool>(false)
+
+    var value: Bool {
+        get { state.load(ordering: .sequentiallyConsistent) }
+        set { state.store(newValue, ordering: .sequentiallyConsistent) }
+    }
+}
