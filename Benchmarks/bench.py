@@ -200,7 +200,8 @@ def print_report(rows, left_out, results, machine, rounds, seconds, markdown):
     print("Loads are backend, mode and clients; reconnect is `pgbench -C` with SCRAM, its times "
           "include the login. CPU of pgbench's loads includes the logins at the start of each round. "
           "Tails have canned answers, mixes a real PostgreSQL; fewest/most are the transactions of the "
-          "unluckiest and the luckiest client.")
+          "unluckiest and the luckiest client. The base of a mix is mix plain 32, that of 2 workers is "
+          "1 worker.")
     if results:
         print("\n" + report.render(*report.verdict_table(results), markdown))
     for row in left_out:

@@ -53,8 +53,8 @@ def tail_table(rows):
 
 
 def mix_table(rows):
-    header = ["mix", "tps M", "P", "ratio", "p99 ms M", "P", "ratio", "CPU us M (user + system)", "P"]
-    header += ["ratio", "/ plain M", "P", "ratio"]
+    header = ["load", "tps M", "P", "ratio", "p99 ms M", "P", "ratio", "CPU us M (user + system)", "P"]
+    header += ["ratio", "/ base M", "P", "ratio"]
     lines = []
     for row in rows:
         line = [row.name, *side_by_side(row, [("tps", 0), ("p99", 3)]), *cpu_cells(row)]
