@@ -199,7 +199,9 @@ def print_report(rows, left_out, results, machine, rounds, seconds, markdown):
               "with 1 client it ran in session mode, with more it is left out.")
     print("Loads are backend, mode and clients; reconnect is `pgbench -C` with SCRAM, its times "
           "include the login. CPU of pgbench's loads includes the logins at the start of each round. "
-          "Tails have canned answers, mixes a real PostgreSQL.")
+          "Tails have canned answers, mixes a real PostgreSQL; fewest/most are the transactions of the "
+          "unluckiest and the luckiest client. The base of a mix is mix plain 32, that of 2 workers is "
+          "1 worker.")
     if results:
         print("\n" + report.render(*report.verdict_table(results), markdown))
     for row in left_out:
@@ -240,6 +242,8 @@ def parse_arguments():
     parser.add_argument("--rounds", type=int, help="default 4")
     parser.add_argument("--seconds", type=int, help="of each load in a round; default 2")
     parser.add_argument("--idle-clients", type=int, default=IDLE_CLIENTS)
+    parser.add_argument("--idle-beside", type=int, default=plan.IDLE_CLIENTS_BESIDE,
+                        help="beside 64 active ones; default 10,000, as far as descriptors go")
     parser.add_argument("--markdown", action="store_true", help="print tables for a document")
     parser.add_argument("--json", metavar="FILE", type=pathlib.Path, help="every sample, too")
     parser.add_argument("--check", action="store_true", help="exit 1 if a goal is not met")
@@ -260,7 +264,7 @@ def main():
     started = time.monotonic()
     version = pgbouncer_version(arguments.pgbouncer)
     idle_clients = min(arguments.idle_clients, max(file_limit() - 1000, 100))
-    idle_beside = min(plan.IDLE_CLIENTS_BESIDE, max(file_limit() - 4000, 100))
+    idle_beside = min(arguments.idle_beside, max(file_limit() - 4000, 100))
     planned = plan.plan_rows(version, arguments.quick, idle_clients, idle_beside)
     wanted = [row for row in planned if re.search(arguments.only, row.name)]
     bases = [row.base for row in wanted]

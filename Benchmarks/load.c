@@ -6,8 +6,10 @@
 // HOST is an IPv4 address or the folder of a Unix socket. Clients log in (trust), run one transaction
 // each, and "ready" is printed; a line on standard input starts the clock. Every client then begins the
 // next transaction when its last is over, for SECONDS. Printed is one line of JSON: transactions, the
-// percentiles of their times in milliseconds, and the errors that the mix does not ask for. What hangs
-// for ten seconds, or is closed, ends the program with status 1.
+// percentiles of their times in milliseconds, how many transactions the unluckiest and the luckiest
+// client had, and the errors that the mix does not ask for. All clients begin at once, which never
+// happens again: times count from a quarter of a second on. What hangs for ten seconds, or is closed,
+// ends the program with status 1.
 //
 // The mixes, each beside `plain`, which is a SELECT by primary key as in `pgbench -S`:
 //   failures   one statement in a hundred fails
@@ -43,6 +45,7 @@ enum {
     HISTOGRAM_SIZE = 4000000, // microseconds; what took longer is counted in the last
     ACCOUNTS = 100000,
     PATIENCE_MILLISECONDS = 10000,
+    SETTLING_NANOSECONDS = 250000000,
 };
 
 typedef enum { PLAIN, FAILURES, SET_LOCAL, NAMES, WRITES } Mix;
@@ -56,6 +59,7 @@ typedef struct {
     uint32_t headerCount;  // 0 <= headerCount <= 5
     uint32_t bodyRemaining;
     uint64_t began;        // nanoseconds
+    uint32_t transactions;
 } Client;
 
 static const char *host = "127.0.0.1", *user = "", *database = "";
@@ -65,7 +69,10 @@ static Mix mix = PLAIN;
 
 static Client *clients;
 static uint32_t *histogram;
-static uint64_t transactions, errors, totalMicroseconds, longest, randomState = 88172645463325252u;
+static uint64_t transactions, errors;
+// Of those that began after the settling.
+static uint64_t timed, totalMicroseconds, longest, settledAt;
+static uint64_t randomState = 88172645463325252u;
 
 static void fail(const char *what) {
     fprintf(stderr, "load: %s (%s)\n", what, strerror(errno));
@@ -146,8 +153,11 @@ static void sendRequest(Client *client) {
 // Answers
 
 static void transactionEnded(Client *client) {
-    uint64_t microseconds = (now() - client->began) / 1000;
     transactions++;
+    client->transactions++;
+    if (client->began < settledAt) return;
+    uint64_t microseconds = (now() - client->began) / 1000;
+    timed++;
     totalMicroseconds += microseconds;
     if (microseconds > longest) longest = microseconds;
     histogram[microseconds < HISTOGRAM_SIZE ? microseconds : HISTOGRAM_SIZE - 1]++;
@@ -254,6 +264,7 @@ static void warmUp(void) {
 
 static void run(int epoll) {
     uint64_t end = now() + (uint64_t)seconds * 1000000000u;
+    settledAt = now() + SETTLING_NANOSECONDS;
     for (int number = 0; number < clientCount; number++) {
         clients[number].step = 0;
         sendRequest(&clients[number]);
@@ -275,7 +286,7 @@ static void run(int epoll) {
 }
 
 static double percentile(double share) {
-    uint64_t wanted = (uint64_t)((double)transactions * share), seen = 0;
+    uint64_t wanted = (uint64_t)((double)timed * share), seen = 0;
     for (int microseconds = 0; microseconds < HISTOGRAM_SIZE; microseconds++) {
         seen += histogram[microseconds];
         if (seen > wanted) return microseconds / 1000.0;
@@ -284,11 +295,17 @@ static double percentile(double share) {
 }
 
 static void report(double elapsed) {
-    double average = transactions ? (double)totalMicroseconds / (double)transactions / 1000 : 0;
+    uint32_t fewest = UINT32_MAX, most = 0;
+    for (int number = 0; number < clientCount; number++) {
+        uint32_t count = clients[number].transactions;
+        if (count < fewest) fewest = count;
+        if (count > most) most = count;
+    }
+    double average = timed ? (double)totalMicroseconds / (double)timed / 1000 : 0;
     printf("{\"transactions\": %llu, \"tps\": %.1f, \"average\": %.4f, \"p50\": %.3f, \"p90\": %.3f, "
-           "\"p99\": %.3f, \"max\": %.3f, \"errors\": %llu}\n",
+           "\"p99\": %.3f, \"max\": %.3f, \"fewest\": %u, \"most\": %u, \"errors\": %llu}\n",
            (unsigned long long)transactions, (double)transactions / elapsed, average, percentile(0.5),
-           percentile(0.9), percentile(0.99), (double)longest / 1000, (unsigned long long)errors);
+           percentile(0.9), percentile(0.99), (double)longest / 1000, fewest, most, (unsigned long long)errors);
 }
 
 static void usage(void) {

@@ -36,6 +36,7 @@ class Sample:
     user: float
     system: float
     maximum: float = 0
+    evenness: float = 0  # transactions of the unluckiest client / of the luckiest
 
     @property
     def spread(self):
@@ -232,6 +233,7 @@ def run_load(workplace, pooler, database, row, seconds):
         user=user,
         system=system,
         maximum=max(result["max"] for result in results),
+        evenness=min(r["fewest"] for r in results) / max(1, *(r["most"] for r in results)),
     )
 
 

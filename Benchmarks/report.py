@@ -43,13 +43,18 @@ def transaction_table(rows):
 def tail_table(rows):
     header = ["tail", "tps M", "P", "ratio", "p50 ms M", "P", "ratio", "p99 ms M", "P", "ratio"]
     header += ["p99/p50 M", "P", "ratio", "max ms M", "P", "ratio"]
+    header += ["fewest/most M", "P"]
     figures = [("tps", 0), ("p50", 3), ("p99", 3), ("spread", 2), ("maximum", 1)]
-    return header, [[row.name] + side_by_side(row, figures) for row in rows]
+    return header, [
+        [row.name, *side_by_side(row, figures)]
+        + [number(value_of(row, side, "evenness"), 2) for side in SIDES]
+        for row in rows
+    ]
 
 
 def mix_table(rows):
-    header = ["mix", "tps M", "P", "ratio", "p99 ms M", "P", "ratio", "CPU us M (user + system)", "P"]
-    header += ["ratio", "/ plain M", "P", "ratio"]
+    header = ["load", "tps M", "P", "ratio", "p99 ms M", "P", "ratio", "CPU us M (user + system)", "P"]
+    header += ["ratio", "/ base M", "P", "ratio"]
     lines = []
     for row in rows:
         line = [row.name, *side_by_side(row, [("tps", 0), ("p99", 3)]), *cpu_cells(row)]
