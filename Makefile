@@ -68,7 +68,6 @@ bench-tools: $(addprefix $(BENCH_BUILD)/,canned-server idle-clients load login-s
 
 $(BENCH_BUILD)/login-storm: LDLIBS := -lcrypto
 
-
 $(BENCH_BUILD)/%: Benchmarks/%.c
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) -o $@ $< $(LDLIBS)

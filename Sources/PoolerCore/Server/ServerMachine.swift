@@ -116,6 +116,9 @@ public struct ServerMachine {
     public private(set) var isUncertain = false
     /// Whether the last message was an ErrorResponse: what a dying server sends last.
     public private(set) var endedWithError = false
+    /// Whether the last ErrorResponse came when nothing was asked and no transaction was open: then it
+    /// says why the server ends.
+    public private(set) var isErrorUnasked = false
 
     /// The longest message that is inspected whole, in bytes.
     private static let inspectionLimit = 65_536
@@ -397,6 +400,7 @@ public struct ServerMachine {
             return .parameterStatus(bodyStart: bodyStart, bodyEnd: bodyEnd)
         case .errorResponse:
             let route = expectations.first?.route ?? .client
+            isErrorUnasked = isClean
             failed()
             let bodyEnd = min(bodyStart + header.bodyByteCount, bytes.byteCount)
             return .failed(bodyStart: bodyStart, bodyEnd: bodyEnd, route: route)

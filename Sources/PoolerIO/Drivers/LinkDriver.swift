@@ -158,15 +158,23 @@ extension Worker {
 
     /// Parts a server from its client between transactions.
     mutating func release(_ server: UInt32) {
-        let slot = servers[server].client
-        adoptSettings(slot, from: server)
-        detach(slot, from: server)
+        let slot = part(server)
         if pools[servers[server].pool].settings.serverResetQueryAlways {
             resetOrFree(server)
         } else {
             becomeFree(server)
         }
         readIfWelcome(slot)
+    }
+
+    /// Takes a server from its client, whose session keeps the server's settings.
+    ///
+    /// - Returns: the client.
+    mutating func part(_ server: UInt32) -> UInt32 {
+        let slot = servers[server].client
+        adoptSettings(slot, from: server)
+        detach(slot, from: server)
+        return slot
     }
 
     private mutating func detach(_ slot: UInt32, from server: UInt32) {

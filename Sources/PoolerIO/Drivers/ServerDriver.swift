@@ -46,7 +46,11 @@ extension Worker {
         var isDying = false
         while offset < bytes.byteCount {
             let step = servers[slot].machine.scan(bytes, from: offset, limit: limit)
-            if case .forward = step.disposition, step.end > offset, servers[slot].hasClient {
+            if case .failed = step.event, isDyingWords(slot) {
+                isDying = true
+            } else if case .forward = step.disposition, step.end > offset,
+                servers[slot].hasClient
+            {
                 toClient.take(offset..<step.end, of: bytes)
             }
             offset = step.end
@@ -72,8 +76,6 @@ extension Worker {
                 break
             case .failed(let bodyStart, let bodyEnd, _):
                 undoDropped(slot)
-                // What a free server says unasked is why it ends.
-                isDying = servers[slot].state.isFree
                 if servers[slot].machine.answersPooler || !servers[slot].hasClient {
                     // One that cannot be read is an error all the same.
                     let response =
@@ -94,7 +96,7 @@ extension Worker {
         let client = servers[slot].hasClient ? clients[servers[slot].client].id : nil
         defer { if let client { resumeHeldBack(client) } }
         if isDying {
-            closeServer(slot, .serverConnectionLost)
+            closeDyingServer(slot)
         } else if isTaskDone && servers[slot].task != .none {
             let generation = servers[slot].id.generation
             finishTask(slot)
@@ -109,6 +111,28 @@ extension Worker {
         } else if servers[slot].machine.isMidMessage {
             // The next client shall not get the rest.
             servers[slot].machine.swallowRest()
+        }
+    }
+
+    /// Whether the ErrorResponse that was just read says only why the server ends.
+    ///
+    /// It concerns a client that keeps its server between transactions, but no other.
+    private func isDyingWords(_ slot: UInt32) -> Bool {
+        guard servers[slot].machine.isErrorUnasked else { return false }
+        guard servers[slot].hasClient else { return servers[slot].state.isFree }
+        if case .session = pools[servers[slot].pool].settings.poolMode { return false }
+        return true
+    }
+
+    /// Closes a server that has said that it ends; the client whose transaction it had just finished
+    /// goes on without it.
+    private mutating func closeDyingServer(_ slot: UInt32) {
+        if servers[slot].hasClient {
+            let client = part(slot)
+            closeServer(slot, .serverConnectionLost)
+            readIfWelcome(client)
+        } else {
+            closeServer(slot, .serverConnectionLost)
         }
     }
 
@@ -322,10 +346,19 @@ extension Worker {
         if clients[client].isPreparing { serverIsReady(for: client) }
     }
 
-    /// The client's own request is under way behind a replay that failed: nobody may see what it gives.
+    /// The client's own request is under way behind a replay that failed: nobody may see what it gives,
+    /// but why.
     private mutating func replayFailed(_ slot: UInt32, _ bytes: RawSpan) {
         flushAnswers(slot, bytes)
-        serverFailed(slot, .settingsRejected)
+        let client = servers[slot].client
+        guard var error = servers[slot].taskError else {
+            return serverFailed(slot, .settingsRejected)
+        }
+        error.severity = ByteString(Severity.fatal.rawValue)
+        clients[client].server = noSlot
+        servers[slot].client = noSlot
+        closeServer(slot, .settingsRejected)
+        closeClient(client, .clientRefused(error))
     }
 
     // MARK: The end of a server
