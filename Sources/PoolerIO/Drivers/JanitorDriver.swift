@@ -10,7 +10,7 @@ extension Worker {
     mutating func tick() {
         if isAcceptPaused {
             isAcceptPaused = false
-            watchListeners(reads: true)
+            watchListeners(true)
         }
         closeOverdueLogins()
         for slot in 0..<UInt32(cancelers.slotCount)

@@ -204,7 +204,9 @@ extension Worker {
     }
 
     private mutating func closeTCPListeners() {
-        for index in 0..<listeners.count where listeners[index].path == nil {
+        for index in 0..<listeners.count
+        where listeners[index].path == nil && listeners[index].descriptor >= 0 {
+            reactor.unwatch(listeners[index].descriptor, Token(.listener, slot: UInt32(index)))
             listeners[index].stop()
         }
     }

@@ -34,14 +34,12 @@ extension Worker {
     private mutating func addClient(_ descriptor: Int32, _ peer: SocketAddress) {
         let (slot, generation) = clients.nextIdentity
         let token = Token(.client, slot: slot, generation: generation)
-        guard reactor.add(descriptor, token) else {
-            close(descriptor)
-            return
-        }
+        var transport = Transport(descriptor: descriptor, token: token)
+        guard transport.add(to: reactor) else { return transport.close(reactor) }
         let id = ClientID(index: slot, generation: generation)
         clients.insert(
             Client(
-                transport: Transport(descriptor: descriptor, token: token),
+                transport: transport,
                 number: takeNumber(),
                 address: peer,
                 now: now
@@ -57,18 +55,18 @@ extension Worker {
     private mutating func pauseAccepting(_ error: SystemError) {
         log.error("accept() failed, waiting: \(error)")
         isAcceptPaused = true
-        watchListeners(reads: false)
+        watchListeners(false)
     }
 
     /// Starts or stops to be told of new clients.
-    mutating func watchListeners(reads: Bool) {
+    mutating func watchListeners(_ isOn: Bool) {
         for index in 0..<listeners.count where listeners[index].descriptor >= 0 {
-            reactor.update(
-                listeners[index].descriptor,
-                Token(.listener, slot: UInt32(index)),
-                reads: reads,
-                writes: false
-            )
+            let token = Token(.listener, slot: UInt32(index))
+            if !isOn {
+                reactor.unwatch(listeners[index].descriptor, token)
+            } else if !reactor.watch(listeners[index].descriptor, token, isShared: true) {
+                log.error("cannot watch \(listeners[index].logText)")
+            }
         }
     }
 }

@@ -100,8 +100,12 @@ extension Worker {
         }
         let token = Token(.server, slot: slot, generation: servers[slot].id.generation)
         servers[slot].task = .connecting
-        servers[slot].transport = Transport(descriptor: descriptor, token: token)
-        guard reactor.add(descriptor, token, reads: false, writes: true) else {
+        servers[slot].transport = Transport(
+            descriptor: descriptor,
+            token: token,
+            isConnected: false
+        )
+        guard servers[slot].transport.add(to: reactor) else {
             loginFailed(slot, .serverConnectFailed)
             return false
         }
@@ -128,8 +132,7 @@ extension Worker {
                 nonce: nonce
             )
         )
-        let token = Token(.server, slot: slot, generation: servers[slot].id.generation)
-        reactor.update(descriptor, token, reads: true, writes: false)
+        servers[slot].transport.setReading(true, reactor)
         var parameters = [
             StartupParameter(name: "user", value: pools[pool].key.user),
             StartupParameter(name: "database", value: database.serverDatabaseName),

@@ -43,8 +43,9 @@ package enum Pooler {
         guard let seedKey = Digest32(try unpredictableBytes(count: 32)) else {
             throw StartError("no random numbers")
         }
+        let (backend, backendText) = try ReactorChoice.make(settings.ioBackend)
         var worker = Worker(
-            reactor: try Reactor(),
+            reactor: try Reactor(backend),
             resolver: try Resolver(),
             signals: signals,
             listeners: listeners,
@@ -55,8 +56,8 @@ package enum Pooler {
             log: log
         )
         for listener in listeners { log.info("listening on \(listener.logText)") }
-        log.info("process up: Martlet \(MartletVersion.current), OpenSSL, epoll")
-        worker.run()
+        log.info("process up: Martlet \(MartletVersion.current), OpenSSL, \(backendText)")
+        try worker.run()
         worker.stopListening()
         pidfile.remove()
         log.info("process ends")

@@ -76,25 +76,27 @@ struct Worker: ~Copyable {
             period: StatsPeriod(startedAt: now),
             periodEnd: now + max(directory.configuration.settings.statsPeriod, .seconds(1))
         )
-        _ = self.reactor.add(self.signals.descriptor, Token(.signal, slot: 0))
-        _ = self.reactor.add(resolver.wakeup, Token(.resolver, slot: 0))
+        _ = self.reactor.watch(self.signals.descriptor, Token(.signal, slot: 0))
+        _ = self.reactor.watch(resolver.wakeup, Token(.resolver, slot: 0))
         adoptSettings()
         makeForcedPools()
-        for (index, listener) in listeners.enumerated() {
-            _ = self.reactor.add(listener.descriptor, Token(.listener, slot: UInt32(index)))
-        }
+        watchListeners(true)
     }
 
     /// How often limits that depend on time are looked at, in microseconds: as often as PgBouncer.
     static let tickPeriod: Microseconds = 333_333
 
     /// Runs until the pooler is to end.
-    mutating func run() {
-        let buffer = ReceiveBuffer()
+    /// - Throws: `SystemError` when the reactor cannot run on this thread.
+    mutating func run() throws(SystemError) {
+        try reactor.start()
+        let buffer = reactor.makeReceiveBuffer()
         while !lifecycle.isFinished {
             let wait = max(0, nextTick - now) / 1_000 + 1
             let count = reactor.wait(timeout: Int32(truncatingIfNeeded: min(wait, 1_000)))
             now = martlet_monotonic_microseconds()
+            while let short = reactor.takeShortSend() { sendFellShort(short) }
+            reactor.finishTurn()
             // Servers first: one that has died must not be given to a client of the same batch.
             for index in 0..<count where reactor.event(at: index).token.kind == .server {
                 handle(reactor.event(at: index), buffer)
@@ -107,6 +109,8 @@ struct Worker: ~Copyable {
                 tick()
             }
         }
+        // What the last turn sent goes out.
+        _ = reactor.wait(timeout: 0)
     }
 
     /// Closes the listening sockets.
@@ -118,30 +122,31 @@ struct Worker: ~Copyable {
         let (slot, generation) = (event.token.slot, event.token.generation)
         switch event.token.kind {
         case .client:
-            if event.isWritable, clients.holds(slot, generation: generation) {
-                clientBecameWritable(slot)
-            }
+            guard clients.holds(slot, generation: generation) else { return }
+            _ = clients[slot].transport.account(for: event, reactor)
+            if event.isWritable { clientBecameWritable(slot) }
             if event.isReadable, clients.holds(slot, generation: generation) {
-                switch buffer.receive(from: clients[slot].transport.descriptor) {
-                case .bytes(let count): clientReceived(slot, buffer.bytes(count))
+                switch buffer.receive(event, from: clients[slot].transport.descriptor) {
+                case .bytes(let range): clientReceived(slot, buffer.bytes(range))
                 case .nothing: break
                 case .end: clientEnded(slot)
                 }
             }
         case .server:
-            if event.isWritable, servers.holds(slot, generation: generation) {
-                serverBecameWritable(slot)
-            }
+            guard servers.holds(slot, generation: generation) else { return }
+            _ = servers[slot].transport.account(for: event, reactor)
+            if event.isWritable { serverBecameWritable(slot) }
             if event.isReadable, servers.holds(slot, generation: generation) {
-                switch buffer.receive(from: servers[slot].transport.descriptor) {
-                case .bytes(let count): serverReceived(slot, buffer.bytes(count))
+                switch buffer.receive(event, from: servers[slot].transport.descriptor) {
+                case .bytes(let range): serverReceived(slot, buffer.bytes(range))
                 case .nothing: break
                 case .end: serverEnded(slot)
                 }
             }
         case .canceler:
             if cancelers.holds(slot, generation: generation) {
-                cancelerProgressed(slot, isReadable: event.isReadable, buffer)
+                _ = cancelers[slot].transport.account(for: event, reactor)
+                cancelerProgressed(slot, event, buffer)
             }
         case .listener: accept(from: Int(slot))
         case .resolver: resolved()
