@@ -2,6 +2,7 @@
 //
 // MARTLET_EXECUTABLE names the program; without it, the `martlet` built beside the tests. Martlet
 // takes PgBouncer's command line and file, so the same tests can run against either.
+// MARTLET_TEST_IO_BACKEND is its io_backend.
 
 import Foundation
 import Glibc
@@ -87,12 +88,14 @@ final class Pooler {
     )
 
     private static func defaults(port: Int, directory: String) -> [String: String] {
-        [
+        var settings = [
             "listen_addr": "127.0.0.1", "listen_port": String(port),
             "unix_socket_dir": directory, "auth_type": "trust",
             "auth_file": directory + "/userlist.txt", "admin_users": "admin",
             "stats_users": "stats", "pool_mode": "transaction",
         ]
+        settings["io_backend"] = ProcessInfo.processInfo.environment["MARTLET_TEST_IO_BACKEND"]
+        return settings
     }
 
     private static func launch(_ directory: String) throws -> ChildProcess {
