@@ -12,25 +12,36 @@ enum ReactorChoice: Equatable {
 
     /// Decides what `io_backend` means here.
     ///
+    /// - Parameter loopCount: how many reactors there will be.
     /// - Returns: the choice, and words for the log that name it and say why.
     /// - Throws: `StartError` when `io_uring` is asked for and does not work.
-    static func make(_ setting: IOBackend) throws(StartError) -> (choice: Self, reason: String) {
+    static func make(
+        _ setting: IOBackend,
+        loopCount: Int = 1
+    ) throws(StartError) -> (choice: Self, reason: String) {
         if setting == .epoll { return (.epoll, "epoll") }
         do throws(SystemError) {
+            try UringReactor.tryOut(ringCount: loopCount, isDeferred: true)
             try UringReactor.tryOut(isDeferred: true)
             return (.uring(isDeferred: true), "io_uring (Linux \(kernelRelease))")
         } catch {
-            guard setting == .ioUring else { return (.epoll, "epoll, because of \(error)") }
+            guard setting == .ioUring else { return (.epoll, "epoll (\(hinted(error)))") }
         }
         // It was asked for: slower than it could be is better than not at all.
         do throws(SystemError) {
+            try UringReactor.tryOut(ringCount: loopCount, isDeferred: false)
             try UringReactor.tryOut(isDeferred: false)
             return (
                 .uring(isDeferred: false), "io_uring without DEFER_TASKRUN (Linux \(kernelRelease))"
             )
         } catch {
-            throw StartError("io_backend = io_uring: \(error)")
+            throw StartError("io_backend = io_uring: \(hinted(error))")
         }
+    }
+
+    /// Rings are locked memory, as the kernel counts.
+    private static func hinted(_ error: SystemError) -> String {
+        error.code == ENOMEM ? "\(error); is RLIMIT_MEMLOCK too small?" : "\(error)"
     }
 
     private static var kernelRelease: String {

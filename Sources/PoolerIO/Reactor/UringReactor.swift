@@ -76,7 +76,8 @@ struct UringReactor: ~Copyable {
     private let state: UnsafeMutablePointer<State>
     let bufferSize: Int
 
-    private static let submissionCapacity: UInt32 = 1_024
+    private static let submissionCapacity: UInt32 = 256
+    /// The kernel's table for finding what is to be cancelled grows with it, up to this.
     private static let completionCapacity = 8_192
     private static let operationShift: UInt64 = 28
 
@@ -84,16 +85,7 @@ struct UringReactor: ~Copyable {
     ///   (Linux 6.1); without it, io_uring costs no less than epoll.
     /// - Throws: `SystemError` when the kernel has no such ring, or forbids it.
     init(isDeferred: Bool, buffers: Buffers = Buffers()) throws(SystemError) {
-        var ring: OpaquePointer?
-        let status = unsafe martlet_ring_open(
-            Self.submissionCapacity,
-            UInt32(Self.completionCapacity),
-            isDeferred ? 1 : 0,
-            &ring
-        )
-        guard status == 0, let ring = unsafe ring else {
-            throw SystemError(call: "io_uring_setup", code: -status)
-        }
+        let ring = unsafe try Self.openRing(isDeferred: isDeferred)
         let memory = UnsafeMutableRawBufferPointer.allocate(
             byteCount: buffers.count * buffers.size,
             alignment: 4_096
@@ -129,6 +121,33 @@ struct UringReactor: ~Copyable {
         unsafe state.pointee.completions.deallocate()
         unsafe state.deinitialize(count: 1)
         unsafe state.deallocate()
+    }
+
+    private static func openRing(isDeferred: Bool) throws(SystemError) -> OpaquePointer {
+        var ring: OpaquePointer?
+        var status: Int32 = 0
+        // A ring that was closed a moment ago still counts as locked memory.
+        for _ in 0..<50 {
+            status = unsafe martlet_ring_open(
+                submissionCapacity,
+                UInt32(completionCapacity),
+                isDeferred ? 1 : 0,
+                &ring
+            )
+            if status != -ENOMEM { break }
+            usleep(2_000)
+        }
+        guard status == 0, let ring = unsafe ring else {
+            throw SystemError(call: "io_uring_setup", code: -status)
+        }
+        return unsafe ring
+    }
+
+    /// Opens rings all at once, to see whether there may be so many.
+    static func tryOut(ringCount: Int, isDeferred: Bool) throws(SystemError) {
+        var rings: [OpaquePointer] = unsafe []
+        defer { for index in unsafe rings.indices { unsafe martlet_ring_close(rings[index]) } }
+        for _ in 0..<ringCount { unsafe rings.append(try openRing(isDeferred: isDeferred)) }
     }
 
     /// Makes the calling thread the one that uses the ring.

@@ -109,7 +109,9 @@ struct Worker: ~Copyable {
                 tick()
             }
         }
-        // What the last turn sent goes out.
+        // What the last turn sent goes out. An operation of the kernel's would keep a port in use for a
+        // moment after the process has gone.
+        watchListeners(false)
         _ = reactor.wait(timeout: 0)
     }
 
