@@ -90,6 +90,12 @@ let package = Package(
             dependencies: ["PostgresWire", "TestSupport"],
             swiftSettings: strictTests
         ),
+        // The event loop over socket pairs, with epoll and with io_uring.
+        .testTarget(
+            name: "PoolerIOTests",
+            dependencies: ["PoolerCore", "PoolerIO", "TestSupport"],
+            swiftSettings: strictTests
+        ),
         .testTarget(
             name: "PoolerCoreTests",
             dependencies: ["Digests", "PoolerCore", "PostgresWire", "TestSupport"],

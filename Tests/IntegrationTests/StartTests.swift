@@ -101,6 +101,19 @@ import Testing
         }
     }
 
+    /// The log names the way to the kernel that was taken.
+    @Test func theBackendIsNamed() throws {
+        for (setting, names) in [
+            ("epoll", ["epoll\n"]), ("auto", ["io_uring (Linux ", "epoll ("]),
+        ] {
+            try withPooler(["io_backend": setting]) { pooler in
+                eventually("it says \(names)") {
+                    names.contains { pooler.log.contains("OpenSSL, " + $0) }
+                }
+            }
+        }
+    }
+
     /// `martlet postgres://…` pools that one database on port 6543.
     @Test(
         .serialized,

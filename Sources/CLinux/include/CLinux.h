@@ -27,6 +27,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "Ring.h"
+
 // A result, or the negated errno: errno itself is a macro that Swift would have to fetch apart.
 static inline long martlet_recv(int fd, void *buffer, size_t size) {
     ssize_t n = recv(fd, buffer, size, 0);

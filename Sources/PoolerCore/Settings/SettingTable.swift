@@ -106,6 +106,15 @@ public let settingTable: [SettingRow] = [
         .pooling,
         doc: "Startup parameters that are dropped without a word, separated by commas."
     ),
+    .keyword(
+        "io_backend",
+        \.ioBackend,
+        .restart,
+        .process,
+        pgbouncer: .auto,
+        doc:
+            "How to talk to the kernel: auto = io_uring where it works and pays (Linux 6.1), else epoll."
+    ),
     .value(
         "listen_addr",
         \.listenAddr,

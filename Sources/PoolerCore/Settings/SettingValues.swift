@@ -24,6 +24,14 @@ extension SettingKeyword {
     public static var unsupportedKeywords: [String] { [] }
 }
 
+/// How the event loop talks to the kernel.
+public enum IOBackend: String, SettingKeyword {
+    /// io_uring where the kernel has all that makes it pay, else epoll.
+    case auto
+    case epoll
+    case ioUring = "io_uring"
+}
+
 /// When a server connection goes back to its pool.
 public enum PoolMode: String, SettingKeyword {
     /// After the client has disconnected.

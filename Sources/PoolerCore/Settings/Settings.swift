@@ -13,6 +13,7 @@ public import PostgresWire
 /// .pgbouncer)`.
 public struct Settings: Sendable, Equatable {
     // Process.
+    public var ioBackend = IOBackend.auto
     public var logfile = ""
     public var pidfile = ""
     /// 0 means one for each core.

@@ -99,15 +99,16 @@ extension Worker {
         guard let descriptor = servers[server].endpoint.connect(settings) else { return false }
         let (slot, generation) = cancelers.nextIdentity
         let token = Token(.canceler, slot: slot, generation: generation)
-        guard reactor.add(descriptor, token, reads: false, writes: true) else {
-            close(descriptor)
+        var transport = Transport(descriptor: descriptor, token: token, isConnected: false)
+        guard transport.add(to: reactor) else {
+            transport.close(reactor)
             return false
         }
         var writer = ByteWriter()
         writer.cancelRequest(key)
         cancelers.insert(
             Canceler(
-                transport: Transport(descriptor: descriptor, token: token),
+                transport: transport,
                 server: servers[server].id,
                 request: writer.bytes,
                 requester: requester,
@@ -122,26 +123,23 @@ extension Worker {
     /// The connection to the server is there, or the server has closed it.
     mutating func cancelerProgressed(
         _ slot: UInt32,
-        isReadable: Bool,
+        _ event: ReactorEvent,
         _ buffer: borrowing ReceiveBuffer
     ) {
         if !cancelers[slot].wasSent {
             let descriptor = cancelers[slot].transport.descriptor
             guard martlet_socket_error(descriptor) == 0 else { return endCanceler(slot) }
             cancelers[slot].wasSent = true
-            let generation = cancelers.generation(of: slot)
-            reactor.update(
-                descriptor,
-                Token(.canceler, slot: slot, generation: generation),
-                reads: true,
-                writes: false
-            )
+            cancelers[slot].transport.setReading(true, reactor)
             let request = cancelers[slot].request
             cancelers[slot].transport.send(unsafe request.span.bytes, reactor)
-        } else if isReadable,
-            case .end = buffer.receive(from: cancelers[slot].transport.descriptor)
-        {
-            endCanceler(slot)
+        } else {
+            if event.isWritable { cancelers[slot].transport.flush(reactor) }
+            if event.isReadable,
+                case .end = buffer.receive(event, from: cancelers[slot].transport.descriptor)
+            {
+                endCanceler(slot)
+            }
         }
     }
 
@@ -149,6 +147,7 @@ extension Worker {
     mutating func endCanceler(_ slot: UInt32) {
         let server = cancelers[slot].server
         let requester = cancelers[slot].requester
+        cancelers[slot].transport.close(reactor)
         cancelers.remove(slot)
         cancelEnded(for: requester)
         guard servers.holds(server.index, generation: server.generation) else { return }

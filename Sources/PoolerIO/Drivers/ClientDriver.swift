@@ -24,7 +24,7 @@ extension Worker {
                 hold(slot, bytes)
                 resume(slot)
             }
-        case .startup, .authenticating, .awaitingWelcome:
+        case .startup, .authenticating, .awaitingWelcome, .leaving:
             hold(slot, bytes)
             continueLogin(slot)
         case .console:
@@ -40,7 +40,7 @@ extension Worker {
         clients[slot].transport.flush(reactor)
         guard clients[slot].transport.isDrained else { return }
         if clients[slot].phase == .draining {
-            clients[slot].transport.finishSending()
+            clients[slot].transport.finishSending(reactor)
         } else {
             if clients[slot].hasServer {
                 servers[clients[slot].server].transport.setReading(true, reactor)

@@ -15,7 +15,7 @@ extension Worker {
                 switch clients[slot].phase {
                 case .startup: readStartupPacket(slot)
                 case .authenticating: readPasswordMessage(slot)
-                case .awaitingWelcome, .ready, .console, .draining: false
+                case .awaitingWelcome, .ready, .console, .leaving, .draining: false
                 }
             if !isProgress { return }
         }

@@ -39,7 +39,7 @@ extension Worker {
         clients[slot].phase = .draining
         clients[slot].held = []
         clients[slot].transport.setReading(true, reactor)
-        if clients[slot].transport.isDrained { clients[slot].transport.finishSending() }
+        if clients[slot].transport.isDrained { clients[slot].transport.finishSending(reactor) }
         loginQueue.add(clients[slot].id, deadline: deadline, isDraining: true)
     }
 
@@ -75,6 +75,7 @@ extension Worker {
 
     /// Forgets a client and closes its socket.
     mutating func removeClient(_ slot: UInt32) {
+        clients[slot].transport.close(reactor)
         clients.remove(slot)
         shared.loads.add(-1, to: id)
     }

@@ -34,7 +34,13 @@ extension Worker {
 
     /// Sends a client that wants the console to the chief, which goes on with its login.
     mutating func handOverToConsole(_ slot: UInt32, received: [UInt8]) {
-        Reactor.remove(clients[slot].transport.descriptor, from: reactor.descriptor)
+        clients[slot].held = received
+        clients[slot].phase = .leaving
+        if clients[slot].transport.detach(from: reactor) { clientLeft(slot) }
+    }
+
+    /// A client has left this worker's event loop, for the chief's.
+    mutating func clientLeft(_ slot: UInt32) {
         shared.loads.add(1, to: .chief)
         shared.post(
             .console(
@@ -42,7 +48,7 @@ extension Worker {
                     descriptor: clients[slot].transport.takeDescriptor(),
                     peer: clients[slot].address,
                     number: clients[slot].number,
-                    received: received
+                    received: clients[slot].held
                 )
             ),
             to: .chief

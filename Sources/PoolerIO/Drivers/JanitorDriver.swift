@@ -10,7 +10,7 @@ extension Worker {
     mutating func tick() {
         if isAcceptPaused {
             isAcceptPaused = false
-            watchListeners(reads: true)
+            watchListeners(true)
         }
         closeOverdueLogins()
         for slot in 0..<UInt32(cancelers.slotCount)
@@ -42,7 +42,7 @@ extension Worker {
         queue.prune { client in
             guard clients.holds(client.index, generation: client.generation) else { return true }
             switch clients[client.index].phase {
-            case .startup, .authenticating, .awaitingWelcome: return false
+            case .startup, .authenticating, .awaitingWelcome, .leaving: return false
             case .ready, .console, .draining: return true
             }
         }
@@ -50,7 +50,8 @@ extension Worker {
         while let client = loginQueue.takeOverdueLogin(now: now) {
             guard clients.holds(client.index, generation: client.generation) else { continue }
             switch clients[client.index].phase {
-            case .startup, .authenticating: closeClient(client.index, .clientLoginTimeout)
+            case .startup, .authenticating, .leaving:
+                closeClient(client.index, .clientLoginTimeout)
             case .awaitingWelcome: closeClient(client.index, .clientLoginTimeoutServerDown)
             case .ready, .console, .draining: continue
             }

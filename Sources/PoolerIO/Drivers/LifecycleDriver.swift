@@ -228,7 +228,9 @@ extension Worker {
     }
 
     private mutating func stopTCPListeners() {
-        for index in 0..<listeners.count where listeners[index].path == nil {
+        for index in 0..<listeners.count
+        where listeners[index].path == nil && listeners[index].descriptor >= 0 {
+            reactor.unwatch(listeners[index].descriptor, Token(.listener, slot: UInt32(index)))
             if isChief { listeners[index].stop() } else { listeners[index].forget() }
         }
     }

@@ -51,7 +51,7 @@ extension Worker {
             let outerPool = exchange(&servedPool, with: pool)
             defer { servedPool = outerPool }
             let client = clients[slot].id
-            while let match = pools[pool].shared.match(servers) {
+            while let match = nextMatch(pool) {
                 if match.waiter.worker == id && match.waiter.client == client {
                     guard takeIn(match) else { continue }
                     waitEnded(slot)
@@ -277,23 +277,35 @@ extension Worker {
         guard servedPool != pool else { return }
         let outerPool = exchange(&servedPool, with: pool)
         defer { servedPool = outerPool }
-        while let match = pools[pool].shared.match(servers) { give(match) }
+        while let match = nextMatch(pool) { give(match) }
     }
 
     // MARK: Servers move
 
+    /// Takes hold of the next free server for the client that waits longest.
+    private func nextMatch(_ pool: PoolID) -> Match? {
+        switch pools[pool].shared.match(
+            servers,
+            by: id,
+            takesFromOthers: reactor.letsOthersTake
+        ) {
+        case .match(let match): return match
+        case .ask(let worker):
+            shared.post(.serveWaiters(pool), to: worker)
+            return nil
+        case .nothing: return nil
+        }
+    }
+
     /// Brings a server that this worker has taken hold of to its client, wherever that is.
     private mutating func give(_ match: Match) {
         let (client, ticket) = (match.waiter.client, match.waiter.ticket)
-        guard match.waiter.worker == id else {
-            stopReceiving(match.server, at: match.home)
-            servers.pass(match.server.index, to: match.waiter.worker)
-            return shared.post(
-                .server(match.server, for: client, ticket: ticket),
-                to: match.waiter.worker
-            )
+        if match.waiter.worker == id {
+            if takeIn(match) { assign(match.server.index, to: client, ticket: ticket) }
+            return
         }
-        if takeIn(match) { assign(match.server.index, to: client, ticket: ticket) }
+        servers[match.server.index].destination = match.waiter
+        if stopReceiving(match.server.index, at: match.home) { serverLeft(match.server.index) }
     }
 
     /// Makes this worker the home of a server that it has taken hold of for one of its clients.
@@ -301,15 +313,25 @@ extension Worker {
     /// - Returns: false when the kernel refused; the client then waits on, at the head of the queue.
     private mutating func takeIn(_ match: Match) -> Bool {
         if match.home == id { return true }
-        stopReceiving(match.server, at: match.home)
+        _ = stopReceiving(match.server.index, at: match.home)
         return startReceiving(match.server, for: match.waiter.client, match.waiter.ticket)
     }
 
-    func stopReceiving(_ server: ServerID, at home: WorkerID) {
-        Reactor.remove(
-            servers[server.index].transport.descriptor,
-            from: shared.reactors[home]
-        )
+    /// Takes a server out of the event loop in which it is at home.
+    ///
+    /// - Returns: whether it has left; otherwise an event will tell.
+    mutating func stopReceiving(_ server: UInt32, at home: WorkerID) -> Bool {
+        if home == id { return servers[server].transport.detach(from: reactor) }
+        Reactor.remove(servers[server].transport.descriptor, fromEpoll: shared.reactors[home])
+        return true
+    }
+
+    /// A server has left this worker's event loop, for that of the client which waits for it.
+    mutating func serverLeft(_ server: UInt32) {
+        guard let waiter = exchange(&servers[server].destination, with: nil) else { return }
+        let id = servers[server].id
+        servers.pass(server, to: waiter.worker)
+        shared.post(.server(id, for: waiter.client, ticket: waiter.ticket), to: waiter.worker)
     }
 
     private mutating func startReceiving(
@@ -317,14 +339,20 @@ extension Worker {
         for client: ClientID,
         _ ticket: UInt32
     ) -> Bool {
-        let isAdded = reactor.add(
-            servers[server.index].transport.descriptor,
-            Token(.server, slot: server.index, generation: server.generation)
-        )
-        if isAdded { return true }
+        if servers[server.index].transport.add(to: reactor) { return true }
         closeServer(server.index, .serverConnectionLost)
-        if isWaiting(client, ticket: ticket) { rejoin(client.index) }
+        serverLost(client, ticket)
         return false
+    }
+
+    /// The server that a client of this worker was to get is no more: it waits on, before all others.
+    mutating func serverLost(_ client: ClientID, _ ticket: UInt32) {
+        guard isWaiting(client, ticket: ticket), let pool = clients[client.index].pool else {
+            return
+        }
+        rejoin(client.index)
+        serveWaiters(pool)
+        openServersIfWanted(pool)
     }
 
     /// Another worker has passed a free server on, for a client of this one.

@@ -47,15 +47,16 @@ extension Worker {
     ) -> UInt32? {
         let (slot, generation) = clients.nextIdentity
         let token = Token(.client, slot: slot, generation: generation)
-        guard reactor.add(descriptor, token) else {
-            close(descriptor)
+        var transport = Transport(descriptor: descriptor, token: token)
+        guard transport.add(to: reactor) else {
+            transport.close(reactor)
             shared.loads.add(-1, to: self.id)
             return nil
         }
         let id = ClientID(index: slot, generation: generation)
         clients.insert(
             Client(
-                transport: Transport(descriptor: descriptor, token: token),
+                transport: transport,
                 number: number ?? shared.takeNumber(),
                 address: peer,
                 now: now
@@ -71,20 +72,18 @@ extension Worker {
     private mutating func pauseAccepting(_ error: SystemError) {
         log.error("accept() failed, waiting: \(error)")
         isAcceptPaused = true
-        watchListeners(reads: false)
+        watchListeners(false)
     }
 
     /// Starts or stops to be told of new clients.
-    mutating func watchListeners(reads: Bool) {
+    mutating func watchListeners(_ isOn: Bool) {
         for index in 0..<listeners.count where listeners[index].descriptor >= 0 {
-            // A descriptor that is watched exclusively cannot be changed, only added anew.
-            Reactor.remove(listeners[index].descriptor, from: reactor.descriptor)
-            guard reads else { continue }
-            _ = reactor.add(
-                listeners[index].descriptor,
-                Token(.listener, slot: UInt32(index)),
-                isExclusive: true
-            )
+            let token = Token(.listener, slot: UInt32(index))
+            if !isOn {
+                reactor.unwatch(listeners[index].descriptor, token)
+            } else if !reactor.watch(listeners[index].descriptor, token, isShared: true) {
+                log.error("cannot watch \(listeners[index].logText)")
+            }
         }
     }
 }

@@ -35,6 +35,22 @@ extension Worker {
         resume(client)
     }
 
+    /// The kernel did not take everything of what the last turn sent.
+    mutating func sendFellShort(_ short: ShortSend) {
+        let (slot, generation) = (short.token.slot, short.token.generation)
+        switch short.token.kind {
+        case .client where clients.holds(slot, generation: generation):
+            clients[slot].transport.keepRest(of: short, reactor)
+            if clients[slot].phase == .ready { waitForReader(slot) }
+        case .server where servers.holds(slot, generation: generation):
+            servers[slot].transport.keepRest(of: short, reactor)
+            if servers[slot].hasClient { readIfWelcome(servers[slot].client) }
+        case .canceler where cancelers.holds(slot, generation: generation):
+            cancelers[slot].transport.keepRest(of: short, reactor)
+        default: break
+        }
+    }
+
     // MARK: Answers
 
     /// Follows what a server sends after its login.
@@ -150,6 +166,11 @@ extension Worker {
             pools[pool].counters.bytesSent &+= UInt64(toClient.byteCount)
         }
         toClient.flush(bytes, to: &clients[slot].transport, reactor)
+        waitForReader(slot)
+    }
+
+    /// The client may have fallen behind: nothing more is asked for on its account.
+    mutating func waitForReader(_ slot: UInt32) {
         guard !clients[slot].transport.isDrained else { return }
         if clients[slot].hasServer {
             servers[clients[slot].server].transport.setReading(false, reactor)
@@ -412,9 +433,13 @@ extension Worker {
         }
         for statement in servers[slot].statements.removeAll() { statements.release(statement) }
         states.release(servers[slot].settings)
+        if let waiter = servers[slot].destination {
+            shared.post(.serverLost(for: waiter.client, ticket: waiter.ticket), to: waiter.worker)
+        }
         let (id, state, isOutdated) = (
             servers[slot].id, servers[slot].state, servers[slot].isCloseNeeded
         )
+        servers[slot].transport.close(reactor)
         servers.remove(slot)
         pools[pool].shared.withLock { pool in
             pool.serverClosed(id, in: state)

@@ -31,7 +31,7 @@ extension Worker {
             }
             return false
         }
-        guard makeRoom(for: key, limits: pools[pool].settings) else { return false }
+        guard makeRoom(for: pool) else { return false }
         let endpoint = endpoint(for: database)
         let (number, now) = (shared.takeNumber(), now)
         let id = servers.insert { id in
@@ -73,10 +73,11 @@ extension Worker {
         return connectServer(slot)
     }
 
-    /// Counts a server more for a key; where a limit is met, free servers of other pools make room.
+    /// Counts a server more for a pool; where a limit is met, free servers of other pools make room.
     ///
     /// - Returns: whether there was room.
-    private mutating func makeRoom(for key: PoolKey, limits: Settings) -> Bool {
+    private mutating func makeRoom(for pool: PoolID) -> Bool {
+        let (key, limits) = (pools[pool].key, pools[pool].settings)
         while !shared.pools.withLock({ $0.admitServer(of: key, limits: limits) }) {
             let lists = shared.pools.withLock { $0.poolsInTheWay(of: key, limits: limits) }
             var victims: [(server: ServerID, home: WorkerID)] = []
@@ -88,15 +89,19 @@ extension Worker {
                 victims.append(victim)
             }
             guard let victim = victims.first else { continue }
+            if victim.home != id && !reactor.letsOthersTake {
+                shared.post(.evict(victim.server, for: pool, id), to: victim.home)
+                return false
+            }
             evict(victim.server, from: victim.home)
         }
         return true
     }
 
     /// Closes a free server, wherever it is at home, unless somebody has just taken it.
-    private mutating func evict(_ server: ServerID, from home: WorkerID) {
+    mutating func evict(_ server: ServerID, from home: WorkerID) {
         guard servers.take(server, from: home) else { return }
-        if home != id { stopReceiving(server, at: home) }
+        if home != id { _ = stopReceiving(server.index, at: home) }
         adopt(poolOf: server)
         closeServer(server.index, .evicted)
     }
@@ -147,8 +152,12 @@ extension Worker {
         }
         let token = Token(.server, slot: slot, generation: servers[slot].id.generation)
         servers[slot].task = .connecting
-        servers[slot].transport = Transport(descriptor: descriptor, token: token)
-        guard reactor.add(descriptor, token, reads: false, writes: true) else {
+        servers[slot].transport = Transport(
+            descriptor: descriptor,
+            token: token,
+            isConnected: false
+        )
+        guard servers[slot].transport.add(to: reactor) else {
             loginFailed(slot, .serverConnectFailed)
             return false
         }
@@ -175,8 +184,7 @@ extension Worker {
                 nonce: nonce
             )
         )
-        let token = Token(.server, slot: slot, generation: servers[slot].id.generation)
-        reactor.update(descriptor, token, reads: true, writes: false)
+        servers[slot].transport.setReading(true, reactor)
         var parameters = [
             StartupParameter(name: "user", value: pools[pool].key.user),
             StartupParameter(name: "database", value: database.serverDatabaseName),

@@ -143,7 +143,7 @@ extension Worker {
 
     private func clientState(_ slot: UInt32) -> SocketSnapshot.ClientState {
         switch clients[slot].phase {
-        case .startup, .authenticating: .login
+        case .startup, .authenticating, .leaving: .login
         case .console: .active
         case .awaitingWelcome, .ready, .draining:
             clients[slot].isWaiting ? .waiting : clients[slot].hasServer ? .active : .idle

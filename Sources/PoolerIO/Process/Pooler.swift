@@ -45,8 +45,13 @@ package enum Pooler {
         }
         let workerCount = workerCount(settings)
         let shared = try SharedState(workerCount: workerCount)
+        let (backend, backendText) = try ReactorChoice.make(
+            settings.ioBackend,
+            loopCount: workerCount
+        )
         let start = WorkerStart(
             shared: shared,
+            backend: backend,
             listeners: listeners,
             directory: Directory(configuration: configuration, users: users, seedKey: seedKey),
             source: source,
@@ -59,11 +64,11 @@ package enum Pooler {
         let threads = try WorkerThreads(start)
         log.info(
             """
-            process up: Martlet \(MartletVersion.current), OpenSSL, epoll, \
+            process up: Martlet \(MartletVersion.current), OpenSSL, \(backendText), \
             \(workerCount) worker\(workerCount == 1 ? "" : "s")
             """
         )
-        chief.run()
+        try chief.run()
         threads.join()
         chief.stopListening()
         pidfile.remove()

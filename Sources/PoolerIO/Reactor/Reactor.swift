@@ -1,90 +1,236 @@
-// The event loop's side of the kernel, by epoll. Level-triggered: a descriptor that has not been read
-// empty reports again, so nothing is lost when only one buffer is read at a time.
+// What an event loop needs of the kernel, by either of two ways: epoll (EpollReactor) or io_uring
+// (UringReactor). The drivers do not know which. Both work in turns: `wait` brings events, which are
+// handled; what that sends has gone out when the next `wait` has begun.
 
 internal import CLinux
+internal import Glibc
+internal import PoolerCore
 
-/// What has happened to a registered object.
-struct ReactorEvent {
-    let token: Token
-    /// There are bytes, an end of stream or an error to be received.
-    let isReadable: Bool
-    let isWritable: Bool
-}
-
-/// Waits for events on descriptors.
-@safe
+/// Watches connections and other descriptors for one event loop, and sends for it.
 struct Reactor: ~Copyable {
-    let descriptor: Int32
-    private let events: UnsafeMutablePointer<epoll_event>
-    private static let capacity = 256
-
-    /// - Throws: `SystemError` when the kernel gives no epoll descriptor.
-    init() throws(SystemError) {
-        let descriptor = epoll_create1(Int32(EPOLL_CLOEXEC))
-        guard descriptor >= 0 else { throw SystemError.current("epoll_create1") }
-        self.descriptor = descriptor
-        unsafe events = .allocate(capacity: Self.capacity)
+    private enum Backend: ~Copyable {
+        case epoll(EpollReactor)
+        case uring(UringReactor)
     }
 
-    deinit {
-        close(descriptor)
-        unsafe events.deallocate()
+    private let backend: Backend
+
+    /// - Throws: `SystemError` when the kernel does not give what the backend needs.
+    init(_ choice: ReactorChoice) throws(SystemError) {
+        switch choice {
+        case .epoll: backend = .epoll(try EpollReactor())
+        case .uring(let isDeferred): backend = .uring(try UringReactor(isDeferred: isDeferred))
+        }
     }
 
-    /// Starts to watch a descriptor.
-    /// - Parameter isExclusive: whether only one of the loops that watch it is to be woken.
+    /// Makes the calling thread the one that uses the reactor; what was added before is kept.
+    /// - Throws: `SystemError` when the kernel refuses it.
+    func start() throws(SystemError) {
+        switch backend {
+        case .epoll: return
+        case .uring(let uring): try uring.start()
+        }
+    }
+
+    /// The epoll descriptor, for other threads that remove a connection; -1 with io_uring.
+    var epollDescriptor: Int32 {
+        switch backend {
+        case .epoll(let epoll): epoll.descriptor
+        case .uring: -1
+        }
+    }
+
+    /// Whether another thread can take a connection out of this loop; otherwise the loop has to do so.
+    var letsOthersTake: Bool {
+        switch backend {
+        case .epoll: true
+        case .uring: false
+        }
+    }
+
+    /// Takes a connection out of another thread's loop.
+    static func remove(_ fd: Int32, fromEpoll descriptor: Int32) {
+        _ = martlet_epoll_ctl(descriptor, EPOLL_CTL_DEL, fd, 0, 0)
+    }
+
+    /// Where received bytes will stand; it must not outlive the reactor.
+    func makeReceiveBuffer() -> ReceiveBuffer {
+        switch backend {
+        case .epoll: ReceiveBuffer()
+        case .uring(let uring): uring.makeReceiveBuffer()
+        }
+    }
+
+    // MARK: Descriptors that are not connections
+
+    /// Reports when there is something to be read, again and again until it has been read.
+    /// - Parameter isShared: whether several loops watch it: it is enough to wake one.
     /// - Returns: whether the kernel accepted it.
-    func add(
-        _ fd: Int32,
-        _ token: Token,
-        reads: Bool = true,
-        writes: Bool = false,
-        isExclusive: Bool = false
-    ) -> Bool {
-        martlet_epoll_ctl(
-            descriptor,
-            EPOLL_CTL_ADD,
-            fd,
-            Self.mask(reads, writes) | (isExclusive ? EPOLLEXCLUSIVE.rawValue : 0),
-            token.rawValue
-        ) == 0
+    func watch(_ fd: Int32, _ token: Token, isShared: Bool = false) -> Bool {
+        switch backend {
+        case .epoll(let epoll):
+            return epoll.add(
+                fd,
+                token,
+                EpollReactor.mask(reads: true, writes: false)
+                    | (isShared ? EPOLLEXCLUSIVE.rawValue : 0)
+            )
+        case .uring(let uring):
+            uring.watch(fd, token, isShared: isShared)
+            return true
+        }
     }
 
-    /// Stops to watch a descriptor, in the loop that `epoll` belongs to.
-    static func remove(_ fd: Int32, from epoll: Int32) {
-        _ = martlet_epoll_ctl(epoll, EPOLL_CTL_DEL, fd, 0, 0)
+    /// Stops to watch a descriptor, which can then be closed or watched again.
+    func unwatch(_ fd: Int32, _ token: Token) {
+        switch backend {
+        case .epoll(let epoll): epoll.remove(fd)
+        case .uring(let uring): uring.unwatch(token)
+        }
     }
 
-    /// Changes what a descriptor is watched for.
-    func update(_ fd: Int32, _ token: Token, reads: Bool, writes: Bool) {
-        _ = martlet_epoll_ctl(
-            descriptor,
-            EPOLL_CTL_MOD,
-            fd,
-            Self.mask(reads, writes),
-            token.rawValue
-        )
+    // MARK: Connections
+
+    /// Takes a connection into the loop, for what it wants; also one that another loop had.
+    /// - Returns: whether the kernel accepted it.
+    func add(_ connection: inout Registration) -> Bool {
+        switch backend {
+        case .epoll(let epoll):
+            return epoll.add(
+                connection.descriptor,
+                connection.token,
+                EpollReactor.mask(reads: connection.reads, writes: connection.writes)
+            )
+        case .uring(let uring):
+            uring.adjust(&connection)
+            return true
+        }
     }
 
-    /// Waits for events.
+    /// Changes what a connection is told of.
+    ///
+    /// With io_uring bytes may come although they are no longer wanted: those that the kernel had
+    /// received already.
+    func want(reads: Bool, writes: Bool, _ connection: inout Registration) {
+        connection.want(reads: reads, writes: writes)
+        switch backend {
+        case .epoll(let epoll):
+            epoll.update(
+                connection.descriptor,
+                connection.token,
+                EpollReactor.mask(reads: reads, writes: writes)
+            )
+        case .uring(let uring): uring.adjust(&connection)
+        }
+    }
+
+    /// Sends bytes on a connection.
+    ///
+    /// With io_uring they go out at the next `wait`; `takeShortSend` tells if not all of them did.
+    /// - Returns: how many bytes were taken, or a negated errno.
+    func send(_ bytes: RawSpan, to connection: inout Registration) -> Int {
+        switch backend {
+        case .epoll: return connection.transmit(bytes)
+        case .uring(let uring):
+            uring.send(bytes, to: &connection)
+            return bytes.byteCount
+        }
+    }
+
+    /// Tells the peer that nothing more will come, after what has been sent.
+    func finishSending(_ connection: Registration) {
+        switch backend {
+        case .epoll: shutdown(connection.descriptor, Int32(SHUT_WR))
+        case .uring(let uring): uring.finishSending(connection)
+        }
+    }
+
+    /// Closes a connection's socket, after what has been sent.
+    func close(_ connection: inout Registration) {
+        switch backend {
+        case .epoll: Glibc.close(connection.descriptor)
+        case .uring(let uring): uring.close(connection)
+        }
+        connection.forgetDescriptor()
+    }
+
+    /// Makes a connection leave the loop without closing it.
+    ///
+    /// Bytes may still come until it has left. Then it can be renamed and added to another loop.
+    /// - Returns: whether it has left already; otherwise `account` tells when it has.
+    func detach(_ connection: inout Registration) -> Bool {
+        switch backend {
+        case .epoll(let epoll):
+            epoll.remove(connection.descriptor)
+            return true
+        case .uring(let uring):
+            uring.detach(&connection)
+            return false
+        }
+    }
+
+    /// Has to be told of each event of a connection before it is handled.
+    /// - Returns: whether the connection has left the loop with this event.
+    @inline(__always)
+    func account(for event: ReactorEvent, of connection: inout Registration) -> Bool {
+        switch backend {
+        case .epoll: return false
+        case .uring(let uring): return uring.account(for: event, of: &connection)
+        }
+    }
+
+    // MARK: Turns
+
+    /// Waits for events; everything that was sent goes out.
     /// - Parameter timeout: in milliseconds; 0 does not wait.
     /// - Returns: how many there are.
-    mutating func wait(timeout: Int32) -> Int {
-        max(0, Int(unsafe martlet_epoll_wait(descriptor, events, Int32(Self.capacity), timeout)))
+    func wait(timeout: Int32) -> Int {
+        switch backend {
+        case .epoll(let epoll): epoll.wait(timeout: timeout)
+        case .uring(let uring): uring.wait(timeout: timeout)
+        }
     }
 
     /// The event at `index`, below the last result of `wait`.
     func event(at index: Int) -> ReactorEvent {
-        let event = unsafe events + index
-        let mask = unsafe event.pointee.events
-        return ReactorEvent(
-            token: Token(rawValue: unsafe martlet_event_token(event)),
-            isReadable: mask & ~EPOLLOUT.rawValue != 0,
-            isWritable: mask & EPOLLOUT.rawValue != 0
-        )
+        switch backend {
+        case .epoll(let epoll): epoll.event(at: index)
+        case .uring(let uring): uring.event(at: index)
+        }
     }
 
-    private static func mask(_ reads: Bool, _ writes: Bool) -> UInt32 {
-        (reads ? EPOLLIN.rawValue : 0) | (writes ? EPOLLOUT.rawValue : 0)
+    /// A send of the last turn that fell short; all of them have to be taken before `finishTurn`.
+    func takeShortSend() -> ShortSend? {
+        switch backend {
+        case .epoll: nil
+        case .uring(let uring): uring.takeShortSend()
+        }
+    }
+
+    /// Appends those bytes that a send left over.
+    func appendRest(of short: ShortSend, to bytes: inout [UInt8]) {
+        switch backend {
+        case .epoll: return
+        case .uring(let uring): uring.appendRest(of: short, to: &bytes)
+        }
+    }
+
+    /// Ends the last turn: to be called after `wait`, when the short sends have been taken, and before
+    /// the new events are handled.
+    func finishTurn() {
+        switch backend {
+        case .epoll: return
+        case .uring(let uring): uring.finishTurn()
+        }
+    }
+}
+
+extension Registration {
+    /// Sends bytes at once.
+    /// - Returns: how many the kernel took, or a negated errno.
+    func transmit(_ bytes: RawSpan) -> Int {
+        unsafe bytes.withUnsafeBytes {
+            unsafe martlet_send(descriptor, $0.baseAddress, $0.count)
+        }
     }
 }

@@ -1,43 +1,61 @@
-// The one buffer of an event loop into which every connection receives.
+// Where received bytes stand: with epoll the one buffer of the loop, into which every connection
+// receives; with io_uring the buffers that the kernel fills.
 
 internal import CLinux
 
 /// What a receive brought.
 enum Received {
-    /// So many bytes stand at the start of the buffer.
-    case bytes(Int)
+    /// These bytes of the buffer.
+    case bytes(Range<Int>)
     /// Nothing yet.
     case nothing
     /// The peer has closed its side, or the connection is broken.
     case end
 }
 
-/// Memory that belongs to the loop, reused for every receive.
+/// Memory that belongs to the loop, reused all the time.
 @safe
 struct ReceiveBuffer: ~Copyable {
     static let capacity = 65_536
     private let memory: UnsafeMutableRawBufferPointer
+    /// The size of each of the kernel's buffers; 0 for one buffer that is owned.
+    private let stride: Int
 
+    /// A buffer for epoll.
     init() {
         unsafe memory = .allocate(byteCount: Self.capacity, alignment: 64)
+        stride = 0
+    }
+
+    /// A view of memory that must outlive it.
+    init(viewing memory: UnsafeMutableRawBufferPointer, stride: Int) {
+        unsafe self.memory = unsafe memory
+        self.stride = stride
     }
 
     deinit {
-        unsafe memory.deallocate()
+        if stride == 0 { unsafe memory.deallocate() }
     }
 
-    /// Receives what a socket has, up to the capacity.
-    func receive(from fd: Int32) -> Received {
+    /// Takes what an event brings, or with epoll what the socket has, up to the capacity.
+    func receive(_ event: ReactorEvent, from fd: Int32) -> Received {
+        if stride > 0 {
+            if event.result > 0 {
+                let start = Int(event.buffer) * stride
+                return .bytes(start..<start + Int(event.result))
+            }
+            return event.isEnd ? .end : .nothing
+        }
         let count = unsafe martlet_recv(fd, memory.baseAddress, Self.capacity)
-        if count > 0 { return .bytes(count) }
+        if count > 0 { return .bytes(0..<count) }
         if count == -Int(EAGAIN) || count == -Int(EINTR) { return .nothing }
         return .end
     }
 
-    /// The first `count` bytes, until the next receive.
+    /// Received bytes: until the next receive with epoll, to the end of the turn with io_uring.
     @_lifetime(borrow self)
-    func bytes(_ count: Int) -> RawSpan {
-        let slice = unsafe UnsafeRawBufferPointer(rebasing: memory[..<count])
+    func bytes(_ range: Range<Int>) -> RawSpan {
+        let slice = unsafe UnsafeRawBufferPointer(rebasing: memory[range])
         return unsafe _overrideLifetime(RawSpan(_unsafeBytes: slice), borrowing: self)
     }
 }

@@ -22,6 +22,8 @@ struct Client: ~Copyable {
         case ready
         /// Queries for the console.
         case console
+        /// Nothing: the client goes to the chief, as soon as it has left this worker's event loop.
+        case leaving
         /// Whatever comes is thrown away, until the client has read its last error.
         case draining
     }
@@ -166,6 +168,8 @@ struct Server: ~Copyable {
     var unnamedOwner: UInt64 = 0
     /// The client that has the server, or `noSlot`.
     var client = noSlot
+    /// The client of another worker that gets the server, once it has left this worker's event loop.
+    var destination: Waiter?
     /// When the current query and transaction of the client began; 0 means there is none.
     var queryStart: Microseconds = 0
     var transactionStart: Microseconds = 0

@@ -16,6 +16,14 @@ enum Mail: Sendable {
     case server(ServerID, for: ClientID, ticket: UInt32)
     /// Your client that waits under this ticket will get no server.
     case noServer(for: ClientID, ticket: UInt32, CloseReason)
+    /// The server for your client that waits under this ticket was lost on its way.
+    case serverLost(for: ClientID, ticket: UInt32)
+    /// Clients of others wait, and you have free servers of this pool.
+    case serveWaiters(PoolID)
+    /// A free server of yours is in the way of a pool of the sender's.
+    case evict(ServerID, for: PoolID, WorkerID)
+    /// There may be room for a server of this pool now.
+    case roomMade(PoolID)
     /// A CancelRequest for one of your clients.
     case cancel(CancelKey, requester: Requester)
     /// The CancelRequest that your client brought has been delivered, or will never be.

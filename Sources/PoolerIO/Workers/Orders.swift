@@ -151,6 +151,12 @@ extension Worker {
         case .server(let server, let client, let ticket): serverArrived(server, client, ticket)
         case .noServer(let client, let ticket, let reason):
             if isWaiting(client, ticket: ticket) { closeClient(client.index, reason) }
+        case .serverLost(let client, let ticket): serverLost(client, ticket)
+        case .serveWaiters(let pool): serveWaiters(pool)
+        case .evict(let server, let pool, let worker):
+            evict(server, from: id)
+            shared.post(.roomMade(pool), to: worker)
+        case .roomMade(let pool): openServersIfWanted(pool)
         case .cancel(let key, let requester): cancel(key, for: requester)
         case .cancelEnded(let client, let hasFailed): cancelEnded(client, hasFailed: hasFailed)
         case .order(let order, let number):

@@ -63,20 +63,25 @@ final class SharedPool: Sendable {
     /// Takes hold of a free server for the client that waits longest: one at home in the client's
     /// worker if there is one, or, with server_round_robin, the one that has been free for longest.
     ///
-    /// - Returns: nil when nobody waits, the pool is paused or no server is free.
-    func match(_ servers: Servers) -> Match? {
+    /// - Parameters:
+    ///   - worker: who asks.
+    ///   - takesFromOthers: whether it can take servers that are at home elsewhere.
+    func match(_ servers: Servers, by worker: WorkerID, takesFromOthers: Bool) -> Matching {
         withLock { pool in
             while pool.hasWork, let first = pool.waiters.first {
                 let choice =
                     pool.settings.serverRoundRobin
                     ? Self.longestFree(of: pool.servers, servers)
                     : Self.anyFree(of: pool.servers, servers, near: first.worker)
-                guard let choice else { return nil }
+                guard let choice else { return .nothing }
+                if choice.home != worker && !takesFromOthers { return .ask(choice.home) }
                 if servers.take(choice.server, from: choice.home), let waiter = pool.takeWaiter() {
-                    return Match(server: choice.server, home: choice.home, waiter: waiter)
+                    return .match(
+                        Match(server: choice.server, home: choice.home, waiter: waiter)
+                    )
                 }
             }
-            return nil
+            return .nothing
         }
     }
 
@@ -119,6 +124,15 @@ final class SharedPool: Sendable {
     func longestFreeServer(_ servers: Servers) -> (server: ServerID, home: WorkerID)? {
         Self.longestFree(of: withLock { $0.servers }, servers)
     }
+}
+
+/// What a look at the queue and the free servers gave.
+enum Matching {
+    case match(Match)
+    /// The free server is another worker's, which alone can let go of it.
+    case ask(WorkerID)
+    /// Nobody waits, the pool is paused, or no server is free.
+    case nothing
 }
 
 /// A server and the client that gets it.

@@ -71,7 +71,7 @@ struct Worker: ~Copyable {
     ) throws(SystemError) -> Worker {
         let resolver = try Resolver()
         let keyDeriver = try KeyDeriver()
-        return Worker(id, start, try Reactor(), resolver, keyDeriver, signals)
+        return Worker(id, start, try Reactor(start.backend), resolver, keyDeriver, signals)
     }
 
     private init(
@@ -104,22 +104,16 @@ struct Worker: ~Copyable {
             period: StatsPeriod(startedAt: now),
             periodEnd: now + max(start.directory.configuration.settings.statsPeriod, .seconds(1))
         )
-        shared.reactors[id] = self.reactor.descriptor
+        shared.reactors[id] = self.reactor.epollDescriptor
         if let descriptor = self.signals?.descriptor {
-            _ = self.reactor.add(descriptor, Token(.signal, slot: 0))
+            _ = self.reactor.watch(descriptor, Token(.signal, slot: 0))
         }
-        _ = self.reactor.add(resolver.wakeup, Token(.resolver, slot: 0))
-        _ = self.reactor.add(shared.mailboxes[Int(id.index)].wakeup, Token(.mailbox, slot: 0))
-        _ = self.reactor.add(keyDeriver.wakeup, Token(.keyDeriver, slot: 0))
+        _ = self.reactor.watch(resolver.wakeup, Token(.resolver, slot: 0))
+        _ = self.reactor.watch(shared.mailboxes[Int(id.index)].wakeup, Token(.mailbox, slot: 0))
+        _ = self.reactor.watch(keyDeriver.wakeup, Token(.keyDeriver, slot: 0))
         adoptSettings()
         if isChief { makeForcedPools() }
-        for (index, listener) in listeners.enumerated() {
-            _ = self.reactor.add(
-                listener.descriptor,
-                Token(.listener, slot: UInt32(index)),
-                isExclusive: true
-            )
-        }
+        watchListeners(true)
     }
 
     /// Whether this is the worker that also keeps house: signals, console, statistics.
@@ -129,8 +123,13 @@ struct Worker: ~Copyable {
     static let tickPeriod: Microseconds = 333_333
 
     /// Runs until the pooler is to end.
-    mutating func run() {
-        let buffer = ReceiveBuffer()
+    ///
+    /// - Parameter started: called when nothing can go wrong any more.
+    /// - Throws: `SystemError` when the reactor cannot run on this thread.
+    mutating func run(started: () -> Void = {}) throws(SystemError) {
+        try reactor.start()
+        started()
+        let buffer = reactor.makeReceiveBuffer()
         let mailbox = shared.mailboxes[Int(id.index)]
         while !shared.isFinished {
             let wait = max(0, nextTick - now) / 1_000 + 1
@@ -138,6 +137,8 @@ struct Worker: ~Copyable {
             let count = reactor.wait(timeout: Int32(truncatingIfNeeded: timeout))
             mailbox.wokeUp()
             now = martlet_monotonic_microseconds()
+            while let short = reactor.takeShortSend() { sendFellShort(short) }
+            reactor.finishTurn()
             // Mail first: what the chief has ordered holds for everything that comes after it.
             readMail()
             // Then servers: one that has died must not be given to a client of the same batch.
@@ -153,6 +154,10 @@ struct Worker: ~Copyable {
             }
             if mustAdvanceLifecycle { advanceLifecycle() }
         }
+        // What the last turn sent goes out. An operation of the kernel's would keep a port in use for a
+        // moment after the process has gone.
+        watchListeners(false)
+        _ = reactor.wait(timeout: 0)
     }
 
     /// Closes the listening sockets.
@@ -164,20 +169,22 @@ struct Worker: ~Copyable {
         let (slot, generation) = (event.token.slot, event.token.generation)
         switch event.token.kind {
         case .client:
-            if event.isWritable, clients.holds(slot, generation: generation) {
-                clientBecameWritable(slot)
-            }
+            guard clients.holds(slot, generation: generation) else { return }
+            let hasLeft = clients[slot].transport.account(for: event, reactor)
+            if event.isWritable { clientBecameWritable(slot) }
             if event.isReadable, clients.holds(slot, generation: generation) {
-                switch buffer.receive(from: clients[slot].transport.descriptor) {
-                case .bytes(let count): clientReceived(slot, buffer.bytes(count))
+                switch buffer.receive(event, from: clients[slot].transport.descriptor) {
+                case .bytes(let range): clientReceived(slot, buffer.bytes(range))
                 case .nothing: break
                 case .end: clientEnded(slot)
                 }
             }
+            if hasLeft, clients.holds(slot, generation: generation) { clientLeft(slot) }
         case .server: handleServer(event, buffer)
         case .canceler:
             if cancelers.holds(slot, generation: generation) {
-                cancelerProgressed(slot, isReadable: event.isReadable, buffer)
+                _ = cancelers[slot].transport.account(for: event, reactor)
+                cancelerProgressed(slot, event, buffer)
             }
         case .listener: accept(from: Int(slot))
         case .resolver: resolved()
@@ -195,21 +202,30 @@ struct Worker: ~Copyable {
             let server = ServerID(index: slot, generation: generation)
             guard servers.isFreeHere(server), servers.take(server, from: id) else { return }
         }
+        let hasLeft = servers[slot].transport.account(for: event, reactor)
         if event.isWritable { serverBecameWritable(slot) }
         if event.isReadable, servers.holds(slot, generation: generation) {
-            switch buffer.receive(from: servers[slot].transport.descriptor) {
-            case .bytes(let count): serverReceived(slot, buffer.bytes(count))
+            switch buffer.receive(event, from: servers[slot].transport.descriptor) {
+            case .bytes(let range): serverReceived(slot, buffer.bytes(range))
             case .nothing: break
             case .end: serverEnded(slot)
             }
         }
-        if servers.holds(slot, generation: generation), servers[slot].state.isFree { offer(slot) }
+        guard servers.holds(slot, generation: generation), servers[slot].state.isFree else {
+            return
+        }
+        if hasLeft {
+            serverLeft(slot)
+        } else if servers[slot].destination == nil {
+            offer(slot)
+        }
     }
 }
 
 /// What every worker is made from.
 struct WorkerStart: Sendable {
     let shared: SharedState
+    let backend: ReactorChoice
     let listeners: [Listener]
     let directory: Directory
     let source: ConfigurationSource

@@ -16,8 +16,7 @@ struct WorkerThreads {
             let thread = try Thread.startJoinable {
                 do throws(SystemError) {
                     var worker = try Worker.make(id, start)
-                    starts.report(nil)
-                    worker.run()
+                    try worker.run { starts.report(nil) }
                 } catch {
                     starts.report(error)
                 }

@@ -1,0 +1,257 @@
+// What a turn of an io_uring loop sends. A connection has at most one send at a time, so that its bytes
+// cannot change places: what is sent to it again in the same turn becomes another segment of that send.
+// Received bytes are sent from where the kernel put them; all others are copied.
+//
+//     entries:   [ connection A: 2 segments ][ connection B: 1 segment ] ...
+//     segments:  [ A ][ B ][ A ] ...       chained by index
+//     bytes:     buffers of the kernel, or the arena
+
+internal import CLinux
+
+/// The sends of one turn, kept until the kernel has executed them and said which fell short.
+@safe
+struct Outbox: ~Copyable {
+    /// What is to be sent to one connection.
+    struct Entry {
+        let token: Token
+        let descriptor: Int32
+        fileprivate let first: UInt32
+        fileprivate var last: UInt32
+        fileprivate(set) var segmentCount = 1
+        fileprivate(set) var hasFailed = false
+    }
+
+    @unsafe
+    private struct Segment {
+        let base: UnsafeRawPointer
+        var count: Int
+        var next = UInt32.max
+    }
+
+    private(set) var entries: [Entry] = []
+    private var segments: [Segment] = unsafe []
+    private var arena = Arena()
+    /// Memory that needs no copy: it stays as it is until the turn is finished.
+    private let stable: UnsafeRawBufferPointer
+    private var messages = UnsafeMutableBufferPointer<msghdr>.allocate(capacity: 64)
+    private var vectors = UnsafeMutableBufferPointer<iovec>.allocate(capacity: 256)
+    private var messageCount = 0
+    private var vectorCount = 0
+
+    /// A message has at most 1,024 segments (UIO_MAXIOV); long before that they are joined.
+    private static let segmentLimit = 512
+
+    init(stable: UnsafeRawBufferPointer) {
+        unsafe self.stable = unsafe stable
+    }
+
+    deinit {
+        unsafe messages.deallocate()
+        unsafe vectors.deallocate()
+    }
+
+    /// Whether bytes for a connection are waiting in the entry that it remembers.
+    func holds(_ entry: UInt32, for token: Token) -> Bool {
+        Int(entry) < entries.count && entries[Int(entry)].token.rawValue == token.rawValue
+    }
+
+    /// Adds bytes for a connection, behind those that it has here already.
+    mutating func add(_ bytes: RawSpan, for registration: inout Registration) {
+        unsafe bytes.withUnsafeBytes { bytes in
+            guard let base = bytes.baseAddress else { return }
+            let index = registration.outboxEntry
+            guard holds(index, for: registration.token) else {
+                registration.outboxEntry = UInt32(entries.count)
+                let segment = unsafe append(base, bytes.count)
+                entries.append(
+                    Entry(
+                        token: registration.token,
+                        descriptor: registration.descriptor,
+                        first: segment,
+                        last: segment
+                    )
+                )
+                return
+            }
+            unsafe add(base, bytes.count, to: Int(index))
+        }
+    }
+
+    private mutating func add(_ base: UnsafeRawPointer, _ count: Int, to index: Int) {
+        let last = Int(entries[index].last)
+        if unsafe !isStable(base),
+            unsafe arena.extend(segments[last].base + segments[last].count, from: base, count)
+        {
+            unsafe segments[last].count += count
+            return
+        }
+        if entries[index].segmentCount == Self.segmentLimit { join(index) }
+        let segment = unsafe append(base, count)
+        unsafe segments[Int(entries[index].last)].next = segment
+        entries[index].last = segment
+        entries[index].segmentCount += 1
+    }
+
+    private mutating func append(_ base: UnsafeRawPointer, _ count: Int) -> UInt32 {
+        let place = unsafe isStable(base) ? base : arena.copy(base, count)
+        unsafe segments.append(Segment(base: place, count: count))
+        return unsafe UInt32(segments.count - 1)
+    }
+
+    private func isStable(_ base: UnsafeRawPointer) -> Bool {
+        guard let start = unsafe stable.baseAddress else { return false }
+        return unsafe base >= start && base < start + stable.count
+    }
+
+    /// Makes one segment out of those of an entry.
+    private mutating func join(_ index: Int) {
+        var bytes: [UInt8] = []
+        append(of: index, after: 0, to: &bytes)
+        let first = Int(entries[index].first)
+        unsafe bytes.withUnsafeBytes { bytes in
+            guard let base = bytes.baseAddress else { return }
+            unsafe segments[first] = unsafe Segment(
+                base: arena.copy(base, bytes.count),
+                count: bytes.count
+            )
+        }
+        entries[index].last = entries[index].first
+        entries[index].segmentCount = 1
+    }
+
+    /// Appends the bytes of an entry, except for the first ones.
+    func append(of index: Int, after skipped: Int, to bytes: inout [UInt8]) {
+        var skipped = skipped
+        var segment = entries[index].first
+        for _ in 0..<entries[index].segmentCount {
+            let base = unsafe segments[Int(segment)].base
+            let count = unsafe segments[Int(segment)].count
+            if skipped < count {
+                unsafe bytes.append(
+                    contentsOf: UnsafeRawBufferPointer(
+                        start: base + skipped,
+                        count: count - skipped
+                    )
+                )
+            }
+            skipped = max(0, skipped - count)
+            unsafe segment = segments[Int(segment)].next
+        }
+    }
+
+    /// Remembers that an entry was not sent as a whole.
+    mutating func markFailed(_ index: Int) {
+        entries[index].hasFailed = true
+    }
+
+    /// Makes room to describe every entry to the kernel.
+    mutating func prepare() {
+        messageCount = 0
+        vectorCount = 0
+        if unsafe segments.count > vectors.count {
+            unsafe vectors.deallocate()
+            unsafe vectors = .allocate(capacity: segments.count * 2)
+        }
+        if unsafe entries.count > messages.count {
+            unsafe messages.deallocate()
+            unsafe messages = .allocate(capacity: entries.count * 2)
+        }
+    }
+
+    /// Asks a ring to send an entry; `prepare` made the room for it.
+    mutating func submit(_ index: Int, to ring: OpaquePointer, label: UInt64) {
+        let entry = entries[index]
+        var segment = unsafe segments[Int(entry.first)]
+        if entry.segmentCount == 1 {
+            unsafe martlet_ring_send(ring, entry.descriptor, segment.base, segment.count, label)
+            return
+        }
+        var message = unsafe msghdr()
+        unsafe message.msg_iov = vectors.baseAddress.map { unsafe $0 + vectorCount }
+        unsafe message.msg_iovlen = entry.segmentCount
+        for place in 0..<entry.segmentCount {
+            let base = unsafe UnsafeMutableRawPointer(mutating: segment.base)
+            unsafe vectors[vectorCount] = unsafe iovec(iov_base: base, iov_len: segment.count)
+            vectorCount += 1
+            if place + 1 < entry.segmentCount {
+                unsafe segment = segments[Int(segment.next)]
+            }
+        }
+        unsafe messages[messageCount] = unsafe message
+        unsafe martlet_ring_send_message(
+            ring,
+            entry.descriptor,
+            messages.baseAddress.map { unsafe $0 + messageCount },
+            label
+        )
+        messageCount += 1
+    }
+
+    /// Forgets everything: the kernel has executed it, and what fell short was taken back.
+    mutating func reset() {
+        entries.removeAll(keepingCapacity: true)
+        unsafe segments.removeAll(keepingCapacity: true)
+        arena.reset()
+    }
+}
+
+/// Memory for the bytes of one turn, that do not move until it is reset.
+@safe
+private struct Arena: ~Copyable {
+    private var chunks: [UnsafeMutableRawPointer] = unsafe []
+    /// Chunks of their own for what is larger than a chunk.
+    private var large: [UnsafeMutableRawPointer] = unsafe []
+    private var current = 0
+    private var used = 0
+
+    private static let chunkSize = 65_536
+    /// How many chunks are kept from one turn to the next.
+    private static let keptCount = 4
+
+    deinit {
+        for index in unsafe chunks.indices { unsafe chunks[index].deallocate() }
+        for index in unsafe large.indices { unsafe large[index].deallocate() }
+    }
+
+    mutating func copy(_ base: UnsafeRawPointer, _ count: Int) -> UnsafeRawPointer {
+        let place = unsafe allocate(count)
+        unsafe place.copyMemory(from: base, byteCount: count)
+        return UnsafeRawPointer(place)
+    }
+
+    /// Copies bytes behind those that end at `end`, if these are the newest and there is room.
+    mutating func extend(_ end: UnsafeRawPointer, from base: UnsafeRawPointer, _ count: Int) -> Bool
+    {
+        guard unsafe current < chunks.count, used + count <= Self.chunkSize else { return false }
+        let place = unsafe chunks[current] + used
+        guard unsafe end == UnsafeRawPointer(place) else { return false }
+        unsafe place.copyMemory(from: base, byteCount: count)
+        used += count
+        return true
+    }
+
+    private mutating func allocate(_ count: Int) -> UnsafeMutableRawPointer {
+        if count > Self.chunkSize {
+            let place = UnsafeMutableRawPointer.allocate(byteCount: count, alignment: 16)
+            unsafe large.append(place)
+            return unsafe place
+        }
+        if used + count > Self.chunkSize {
+            current += 1
+            used = 0
+        }
+        if unsafe current == chunks.count {
+            unsafe chunks.append(.allocate(byteCount: Self.chunkSize, alignment: 64))
+        }
+        defer { used += count }
+        return unsafe chunks[current] + used
+    }
+
+    mutating func reset() {
+        for index in unsafe large.indices { unsafe large[index].deallocate() }
+        unsafe large.removeAll(keepingCapacity: true)
+        while unsafe chunks.count > Self.keptCount { unsafe chunks.removeLast().deallocate() }
+        current = 0
+        used = 0
+    }
+}
