@@ -72,8 +72,10 @@ public struct Pool: ~Copyable {
     public private(set) var servers: [ServerID] = []
     /// The number of servers that are to be replaced as soon as they are free.
     public var outdatedCount = 0
-    private var loginCount = 0
-    private var testedCount = 0
+    /// The number of servers that are connecting or logging in.
+    public private(set) var loginCount = 0
+    /// The number of servers that run a check or a reset.
+    public private(set) var testedCount = 0
 
     /// Notes that a server has accepted a prepared statement.
     ///

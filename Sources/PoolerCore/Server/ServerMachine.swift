@@ -114,7 +114,8 @@ public struct ServerMachine {
     /// Whether it can no longer be told which Sync an answer belongs to: the server must stay with
     /// its client, and be closed after it.
     public private(set) var isUncertain = false
-    /// Whether the last message was an ErrorResponse: what a dying server sends last.
+    /// Whether the last message was an ErrorResponse, and nothing was sent since: what a dying server
+    /// sends last.
     public private(set) var endedWithError = false
     /// Whether the last ErrorResponse came when nothing was asked and no transaction was open: then it
     /// says why the server ends.
@@ -193,6 +194,7 @@ public struct ServerMachine {
         // The end of a COPY that is already over: the server ignores it.
         if expectation.request == .copyEnd && expectations.isEmpty { return }
         isSettled = false
+        endedWithError = false
         if isSkippingToSync {
             // The server reads and forgets everything but a Sync.
             guard expectation.request == .sync else {

@@ -135,7 +135,7 @@ extension Worker {
     /// It concerns a client that keeps its server between transactions, but no other.
     private func isDyingWords(_ slot: UInt32) -> Bool {
         guard servers[slot].machine.isErrorUnasked else { return false }
-        guard servers[slot].hasClient else { return servers[slot].state.isFree }
+        guard servers[slot].hasClient else { return true }
         if case .session = pools[servers[slot].pool].settings.poolMode { return false }
         return true
     }

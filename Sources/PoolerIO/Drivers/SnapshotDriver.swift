@@ -217,14 +217,15 @@ extension Worker {
         let (waitingCount, clientCount, first, mode) = pool.withLock {
             ($0.waiters.count, $0.clientCount, $0.waiters.first?.since, $0.settings.poolMode)
         }
+        let counts = serverCounts(pool, part)
         row.clientWaiting = waitingCount
         row.clientActive = clientCount - waitingCount
-        row.serverActive = part.servers[.active] ?? 0
-        row.serverIdle = part.servers[.idle] ?? 0
-        row.serverUsed = part.servers[.used] ?? 0
-        row.serverTested = part.servers[.tested] ?? 0
-        row.serverLogin = part.servers[.login] ?? 0
-        row.serverBeingCanceled = part.servers[.beingCanceled] ?? 0
+        row.serverActive = counts[.active] ?? 0
+        row.serverIdle = counts[.idle] ?? 0
+        row.serverUsed = counts[.used] ?? 0
+        row.serverTested = counts[.tested] ?? 0
+        row.serverLogin = counts[.login] ?? 0
+        row.serverBeingCanceled = counts[.beingCanceled] ?? 0
         row.clientActiveCancelRequest = part.cancelRequestCount
         row.serverActiveCancel = part.cancelRequestCount
         if let first { row.maxWaitMicroseconds = UInt64(max(0, now - first)) }
@@ -235,6 +236,30 @@ extension Worker {
             row.loadBalanceHosts = ByteString(database.loadBalanceHosts.rawValue)
         }
         return row
+    }
+
+    /// How many servers a pool has in each state.
+    ///
+    /// A server that moved while the workers reported could be in two reports or in none: that is made
+    /// good from what the pool itself knows.
+    private func serverCounts(
+        _ pool: SharedPool,
+        _ part: WorkerSnapshot.PoolPart
+    ) -> [ServerState: Int] {
+        let servers = servers
+        var (counts, freeCount) = pool.withLock { pool in
+            (
+                [ServerState.login: pool.loginCount, .tested: pool.testedCount],
+                pool.servers.count { servers.isFreeOrPassed($0) }
+            )
+        }
+        let all = pool.withLock { $0.serverCount }
+        counts[.beingCanceled] = min(part.servers[.beingCanceled] ?? 0, all)
+        freeCount = min(freeCount, all)
+        counts[.used] = min(part.servers[.used] ?? 0, freeCount)
+        counts[.idle] = freeCount - (counts[.used] ?? 0)
+        counts[.active] = max(0, all - counts.values.reduce(0, +))
+        return counts
     }
 
     private var consoleClientCount: Int {

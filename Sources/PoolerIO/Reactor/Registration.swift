@@ -23,6 +23,8 @@ struct Registration {
         static let isPolling = State(rawValue: 16)
         /// It leaves this loop as soon as the kernel receives for it no more.
         static let isDetaching = State(rawValue: 32)
+        /// While it is not received from: its end has to be noticed all the same.
+        static let isWatchingEnd = State(rawValue: 64)
     }
 
     /// - Parameters:

@@ -71,6 +71,7 @@ struct UringReactor: ~Copyable {
         /// Cancel, close: nobody waits for it.
         case other = 4
         case detach = 5
+        case pollEnd = 6
     }
 
     private let state: UnsafeMutablePointer<State>
@@ -222,6 +223,7 @@ struct UringReactor: ~Copyable {
             )
             connection.state.insert(.isPolling)
         }
+        watchEnd(of: &connection, !connection.reads && !connection.state.contains(.isReceiving))
         if connection.reads != connection.state.contains(.isReceiving) {
             if connection.reads {
                 makeSpace()
@@ -236,6 +238,24 @@ struct UringReactor: ~Copyable {
                 cancel(.receive, connection.token)
                 connection.state.insert(.isCanceling)
             }
+        }
+    }
+
+    /// Starts or stops to look out for a broken connection, as epoll does of itself.
+    private func watchEnd(of connection: inout Registration, _ isWanted: Bool) {
+        guard isWanted != connection.state.contains(.isWatchingEnd) else { return }
+        if isWanted {
+            makeSpace()
+            unsafe martlet_ring_poll(
+                state.pointee.ring,
+                connection.descriptor,
+                0,
+                Self.label(.pollEnd, connection.token)
+            )
+            connection.state.insert(.isWatchingEnd)
+        } else {
+            cancel(.pollEnd, connection.token)
+            connection.state.remove(.isWatchingEnd)
         }
     }
 
@@ -278,6 +298,7 @@ struct UringReactor: ~Copyable {
     /// Stops everything that the kernel does for a connection; the end of it is an event.
     func detach(_ connection: inout Registration) {
         connection.state.insert(.isDetaching)
+        watchEnd(of: &connection, false)
         if connection.state.contains(.isPolling) { cancel(.pollWritable, connection.token) }
         if connection.state.contains(.isReceiving) {
             if connection.state.insert(.isCanceling).inserted {
@@ -359,6 +380,7 @@ struct UringReactor: ~Copyable {
             let connection = unsafe state.pointee.closings[index].registration
             if connection.state.contains(.isReceiving) { cancel(.receive, connection.token) }
             if connection.state.contains(.isPolling) { cancel(.pollWritable, connection.token) }
+            if connection.state.contains(.isWatchingEnd) { cancel(.pollEnd, connection.token) }
             makeSpace()
             unsafe martlet_ring_close_file(
                 state.pointee.ring,
@@ -438,6 +460,10 @@ struct UringReactor: ~Copyable {
         case .pollWritable:
             guard result != -ECANCELED else { return }
             unsafe state.pointee.events.append(ReactorEvent(token, .writable))
+        case .pollEnd:
+            guard result != -ECANCELED else { return }
+            // As a receive that has come to the end.
+            unsafe state.pointee.events.append(ReactorEvent(token, .received))
         case .watch:
             guard result != -ECANCELED, let index = watchIndex(token) else { return }
             unsafe state.pointee.watches[index].isPolling = false

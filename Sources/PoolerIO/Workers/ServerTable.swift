@@ -195,6 +195,12 @@ struct Servers {
             ? ownership.worker : nil
     }
 
+    /// Whether no client has a server, wherever it is.
+    func isFreeOrPassed(_ server: ServerID) -> Bool {
+        let ownership = ownership(server.index)
+        return !ownership.isHeld && ownership.generation == server.generation
+    }
+
     /// When a free server became so.
     func freeSince(_ server: ServerID) -> Microseconds {
         unsafe cell(server.index).pointee.freeSince.load(ordering: .relaxed)
