@@ -184,6 +184,11 @@ public struct Pool: ~Copyable {
     /// paused.
     public mutating func takeWaiter() -> Waiter? { isPaused ? nil : waiters.next() }
 
+    /// The same for a server that is at home in `worker`.
+    public mutating func takeWaiter(near worker: WorkerID) -> Waiter? {
+        isPaused ? nil : waiters.next(near: worker)
+    }
+
     /// Notes that a client gives up.
     ///
     /// - Returns: false when it has been given a server that is on its way.

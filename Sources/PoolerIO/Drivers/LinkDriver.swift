@@ -231,7 +231,7 @@ extension Worker {
         servers[server].requestTime = now
         servers[server].lastAnswerTime = now
         guard !pools[pool].gate.isOpen, servedPool != pool,
-            let waiter = pools[pool].shared.takeWaiter()
+            let waiter = pools[pool].shared.takeWaiter(near: id)
         else { return offer(server) }
         let outerPool = exchange(&servedPool, with: pool)
         give(Match(server: servers[server].id, home: id, waiter: waiter))

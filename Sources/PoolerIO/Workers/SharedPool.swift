@@ -115,9 +115,9 @@ final class SharedPool: Sendable {
         return choice
     }
 
-    /// Takes the client that waits longest, for a server that has just become free.
-    func takeWaiter() -> Waiter? {
-        withLock { $0.takeWaiter() }
+    /// Takes the client that waits longest, for a server that has just become free in a worker.
+    func takeWaiter(near worker: WorkerID) -> Waiter? {
+        withLock { $0.takeWaiter(near: worker) }
     }
 
     /// The server that has been free for longest; somebody may take it at any time.

@@ -131,11 +131,9 @@ struct Worker: ~Copyable {
         started()
         let buffer = reactor.makeReceiveBuffer()
         let mailbox = shared.mailboxes[Int(id.index)]
+        var count = 0
         while !shared.isFinished {
-            let wait = max(0, nextTick - now) / 1_000 + 1
-            let timeout = mailbox.prepareToSleep() ? min(wait, 1_000) : 0
-            let count = reactor.wait(timeout: Int32(truncatingIfNeeded: timeout))
-            mailbox.wokeUp()
+            count = waitForEvents(mailbox, isBusy: count >= Self.busyEventCount)
             now = martlet_monotonic_microseconds()
             while let short = reactor.takeShortSend() { sendFellShort(short) }
             reactor.finishTurn()
@@ -158,6 +156,19 @@ struct Worker: ~Copyable {
         // moment after the process has gone.
         watchListeners(false)
         _ = reactor.wait(timeout: 0)
+    }
+
+    /// A turn with as many events is expected to be followed by another at once.
+    private static let busyEventCount = 4
+
+    /// Waits for events, or, if the worker is busy, just looks for them: others then need not wake it,
+    /// which costs more than all the rest of passing a server on.
+    private func waitForEvents(_ mailbox: Mailbox, isBusy: Bool) -> Int {
+        if isBusy { return reactor.wait(timeout: 0) }
+        let wait = max(0, nextTick - now) / 1_000 + 1
+        let timeout = mailbox.prepareToSleep() ? min(wait, 1_000) : 0
+        defer { mailbox.wokeUp() }
+        return reactor.wait(timeout: Int32(truncatingIfNeeded: timeout))
     }
 
     /// Closes the listening sockets.

@@ -54,6 +54,44 @@ import Testing
         #expect(queue.first?.client == Self.client(2))
     }
 
+    // MARK: Near a worker
+
+    @Test func whoHasWaitedAsLongIsServedAtHome() {
+        var queue = WaitQueue()
+        _ = queue.join(Self.client(1), of: Self.other, since: 1_000)
+        _ = queue.join(Self.client(2), of: Self.other, since: 1_050)
+        let ticket = queue.join(Self.client(3), of: .chief, since: 1_100)
+        #expect(queue.next(near: .chief)?.client == Self.client(3))
+        #expect(queue.leave(Self.client(3), of: .chief, ticket: ticket) == false)
+        #expect(queue.count == 2)
+        #expect(queue.next(near: .chief)?.client == Self.client(1), "nobody else of this worker")
+        #expect(queue.next(near: Self.other)?.client == Self.client(2))
+    }
+
+    @Test func whoHasWaitedLongerIsServedFirst() {
+        var queue = WaitQueue()
+        _ = queue.join(Self.client(1), of: Self.other, since: 1_000)
+        _ = queue.join(Self.client(2), of: .chief, since: 1_101)
+        #expect(queue.next(near: .chief)?.client == Self.client(1))
+        #expect(queue.next(near: .chief)?.client == Self.client(2))
+        #expect(queue.next(near: .chief) == nil)
+    }
+
+    /// However many of its own a worker has: who waits elsewhere is overtaken for a moment only.
+    @Test func nobodyIsOvertakenForLong() {
+        var queue = WaitQueue()
+        _ = queue.join(Self.client(0), of: Self.other, since: 0)
+        var overtakers = 0
+        for time in 1...1_000 {
+            _ = queue.join(Self.client(UInt32(time)), of: .chief, since: Microseconds(time))
+            if queue.next(near: .chief)?.client == Self.client(0) { break }
+            overtakers += 1
+        }
+        #expect((1...100).contains(overtakers))
+    }
+
+    private static let other = WorkerID(index: 1)
+
     /// Against the plainest queue there is.
     @Test(arguments: [1, 2, 3] as [UInt64])
     func behavesLikeAList(seed: UInt64) {
