@@ -152,11 +152,12 @@ extension Worker {
         case .noServer(let client, let ticket, let reason):
             if isWaiting(client, ticket: ticket) { closeClient(client.index, reason) }
         case .serverLost(let client, let ticket): serverLost(client, ticket)
-        case .serveWaiters(let pool): serveWaiters(pool)
+        // A pool that was forgotten meanwhile has nobody who waits.
+        case .serveWaiters(let pool): if pools.contains(pool) { serveWaiters(pool) }
         case .evict(let server, let pool, let worker):
             evict(server, from: id)
             shared.post(.roomMade(pool), to: worker)
-        case .roomMade(let pool): openServersIfWanted(pool)
+        case .roomMade(let pool): if pools.contains(pool) { openServersIfWanted(pool) }
         case .cancel(let key, let requester): cancel(key, for: requester)
         case .cancelEnded(let client, let hasFailed): cancelEnded(client, hasFailed: hasFailed)
         case .order(let order, let number):
