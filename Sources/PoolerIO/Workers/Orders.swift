@@ -16,7 +16,7 @@ enum Order: Sendable {
     case pauseChanged(database: ByteString?, isPaused: Bool)
     /// RECONNECT: replace the servers as they become free.
     case replaceServers(database: ByteString?)
-    case closeDatabase(ByteString)
+    case closeDatabases(Set<ByteString>)
     case killClient(number: UInt64)
     case report(SnapshotParts)
     case forgetPool(SharedPool)
@@ -110,7 +110,7 @@ extension Worker {
                 markServers(of: pool)
                 openServersIfWanted(pool)
             }
-        case .closeDatabase(let database): closeDatabase(database)
+        case .closeDatabases(let databases): for database in databases { closeDatabase(database) }
         case .killClient(let number): report.wasFound = killClient(number)
         case .report(let parts): report.snapshot = snapshot(parts)
         case .forgetPool(let pool): pools.forget(pool)
