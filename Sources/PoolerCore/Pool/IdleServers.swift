@@ -1,5 +1,6 @@
 // The free servers of a pool that are at home in one worker. Others may take a server from here
 // without a word, so that an entry is only a hint: who uses it has to take hold of the server first.
+// The hints are made anew each time that the worker looks through its servers.
 
 /// Which servers of a pool are free here, as far as this worker knows.
 public struct IdleServers {
@@ -40,8 +41,11 @@ public struct IdleServers {
         return last.server
     }
 
-    /// Forgets the entries that are outdated.
-    public mutating func prune(_ isCurrent: (ServerID) -> Bool) {
-        entries.removeAll { !isCurrent($0.server) }
+    /// Forgets all entries; the memory is kept.
+    ///
+    /// Without it the entries of servers that others have taken, or that were noted twice, would add
+    /// up.
+    public mutating func removeAll() {
+        entries.removeAll(keepingCapacity: true)
     }
 }

@@ -168,11 +168,15 @@ extension Worker {
             let parts = kind.definition.parts
             return order(.report(parts), for: slot) { _ in .snapshot(parts) }
         case .showFake, .setIgnored: return .done
-        case .set(let key, let value): return set(key, value)
-        case .reload: return reload().map { .failed(.reloadFailed(detail: $0)) } ?? .done
+        case .set(let key, let value): return set(key, value, for: slot)
+        case .reload:
+            switch readConfigurationAgain() {
+            case .success(let order): return self.order(order, for: slot) { _ in .done }
+            case .failure(let error): return .failed(.reloadFailed(detail: "\(error)"))
+            }
         case .pause(let database): return pause(database, for: slot)
         case .resume(let database): return unpause(database)
-        case .kill(let database): return kill(database)
+        case .kill(let database): return kill(database, for: slot)
         case .killClient(let reference):
             let number =
                 switch reference {
@@ -212,7 +216,11 @@ extension Worker {
         return .done
     }
 
-    private mutating func set(_ key: ByteString, _ value: ByteString) -> ConsoleOutcome {
+    private mutating func set(
+        _ key: ByteString,
+        _ value: ByteString,
+        for slot: UInt32
+    ) -> ConsoleOutcome? {
         var changed = settings
         do throws(SettingError) {
             let row = try changed.set(
@@ -226,8 +234,7 @@ extension Worker {
         } catch {
             return .failed(.setFailed(detail: error.message))
         }
-        issue(.settings(changed))
-        return .done
+        return order(.settings(changed), for: slot) { _ in .done }
     }
 
     /// Has all workers do something for a command.
@@ -292,19 +299,16 @@ extension Worker {
         return .done
     }
 
-    private mutating func kill(_ database: ByteString?) -> ConsoleOutcome {
+    private mutating func kill(_ database: ByteString?, for slot: UInt32) -> ConsoleOutcome? {
         if let error = unknown(database, verb: "kill") { return .failed(error) }
         if lifecycle.isPaused { return .failed(.alreadySuspendedOrPaused) }
-        let names =
+        let names: Set<ByteString> =
             database.map { [$0] }
             ?? Set(
                 directory.configuration.databaseNames + shared.pools.pools().map(\.key.database)
             )
-        for name in names {
-            setPaused(true, database: name)
-            issue(.closeDatabase(name))
-        }
-        return .done
+        for name in names { setPaused(true, database: name) }
+        return order(.closeDatabases(names), for: slot) { _ in .done }
     }
 
     private func unknown(_ database: ByteString?, verb: String) -> AdminError? {

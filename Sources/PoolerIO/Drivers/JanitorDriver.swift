@@ -17,15 +17,7 @@ extension Worker {
         where cancelers.isUsed(slot) && cancelers[slot].deadline <= now {
             endCanceler(slot)
         }
-        for slot in 0..<servers.slotCount {
-            if servers.isHeld(slot) {
-                inspectServer(slot)
-            } else if servers.takeFree(slot) {
-                let generation = servers[slot].id.generation
-                inspectIdleServer(slot)
-                if servers.holds(slot, generation: generation) { offer(slot) }
-            }
-        }
+        inspectServers()
         if isChief {
             for pool in shared.pools.pools() { adopt(pool) }
         }
@@ -64,6 +56,21 @@ extension Worker {
     }
 
     // MARK: Servers
+
+    /// Looks after the servers that are here. The free ones are noted anew meanwhile, so that what
+    /// the pools of this worker know of them does not grow.
+    private mutating func inspectServers() {
+        for pool in pools.ids { pools[pool].idle.removeAll() }
+        for slot in 0..<servers.slotCount {
+            if servers.isHeld(slot) {
+                inspectServer(slot)
+            } else if servers.takeFree(slot) {
+                let generation = servers[slot].id.generation
+                inspectIdleServer(slot)
+                if servers.holds(slot, generation: generation) { offer(slot) }
+            }
+        }
+    }
 
     private mutating func inspectServer(_ slot: UInt32) {
         switch servers[slot].state {

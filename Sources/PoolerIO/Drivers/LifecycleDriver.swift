@@ -12,7 +12,7 @@ extension Worker {
             switch signal {
             case SIGHUP:
                 log.info("got SIGHUP, re-reading config")
-                _ = reload()
+                if case .success(let order) = readConfigurationAgain() { issue(order) }
             case SIGTERM:
                 shutDown(
                     .waitForClients,
@@ -41,16 +41,16 @@ extension Worker {
 
     /// Reads the configuration again.
     ///
-    /// All of it takes effect, or nothing.
+    /// All of it is to take effect, or nothing.
     ///
-    /// - Returns: why it did not.
-    mutating func reload() -> String? {
+    /// - Returns: the order to use it, or why that cannot be; the failure has been logged.
+    mutating func readConfigurationAgain() -> Result<Order, ConfigurationError> {
         var loaded: (Configuration, UserList)
         do throws(ConfigurationError) {
             loaded = try source.load()
         } catch {
             log.warning("config reload failed, nothing changed: \(error)")
-            return "\(error)"
+            return .failure(error)
         }
         loaded.0.settings.verbose = max(loaded.0.settings.verbose, options.verbosity)
         for line in loaded.1.brokenLines { log.warning("\(line)") }
@@ -63,8 +63,7 @@ extension Worker {
         } catch {
             log.warning("\(error)")
         }
-        issue(.configuration(configuration, loaded.1))
-        return nil
+        return .success(.configuration(configuration, loaded.1))
     }
 
     /// Makes a configuration the one in effect.

@@ -256,17 +256,8 @@ extension Worker {
     mutating func offer(_ server: UInt32) {
         let pool = servers[server].pool
         pools[pool].idle.insert(servers[server].id, settings: servers[server].settings)
-        if pools[pool].idle.count > Self.idleEntryLimit { pruneIdle(pool) }
         servers.free(server)
         if !pools[pool].gate.isOpen { serveWaiters(pool) }
-    }
-
-    /// Entries of servers that others took are looked for when there are so many.
-    private static var idleEntryLimit: Int { 256 }
-
-    private mutating func pruneIdle(_ pool: PoolID) {
-        let servers = servers
-        pools[pool].idle.prune { servers.isFreeHere($0) }
     }
 
     /// Hands free servers to waiting clients, the longest waiting first.

@@ -16,7 +16,7 @@ enum Order: Sendable {
     case pauseChanged(database: ByteString?, isPaused: Bool)
     /// RECONNECT: replace the servers as they become free.
     case replaceServers(database: ByteString?)
-    case closeDatabase(ByteString)
+    case closeDatabases(Set<ByteString>)
     case killClient(number: UInt64)
     case report(SnapshotParts)
     case forgetPool(SharedPool)
@@ -110,7 +110,7 @@ extension Worker {
                 markServers(of: pool)
                 openServersIfWanted(pool)
             }
-        case .closeDatabase(let database): closeDatabase(database)
+        case .closeDatabases(let databases): for database in databases { closeDatabase(database) }
         case .killClient(let number): report.wasFound = killClient(number)
         case .report(let parts): report.snapshot = snapshot(parts)
         case .forgetPool(let pool): pools.forget(pool)
@@ -152,11 +152,12 @@ extension Worker {
         case .noServer(let client, let ticket, let reason):
             if isWaiting(client, ticket: ticket) { closeClient(client.index, reason) }
         case .serverLost(let client, let ticket): serverLost(client, ticket)
-        case .serveWaiters(let pool): serveWaiters(pool)
+        // A pool that was forgotten meanwhile has nobody who waits.
+        case .serveWaiters(let pool): if pools.contains(pool) { serveWaiters(pool) }
         case .evict(let server, let pool, let worker):
             evict(server, from: id)
             shared.post(.roomMade(pool), to: worker)
-        case .roomMade(let pool): openServersIfWanted(pool)
+        case .roomMade(let pool): if pools.contains(pool) { openServersIfWanted(pool) }
         case .cancel(let key, let requester): cancel(key, for: requester)
         case .cancelEnded(let client, let hasFailed): cancelEnded(client, hasFailed: hasFailed)
         case .order(let order, let number):

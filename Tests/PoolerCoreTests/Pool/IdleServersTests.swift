@@ -22,12 +22,16 @@ import Testing
         #expect(idle.count == 1)
     }
 
-    @Test func outdatedEntriesAreDropped() {
-        var idle = Self.idle([.empty, .empty, .empty, .empty])
-        idle.prune { $0.index % 2 == 1 }
+    @Test func notedAnewAServerStandsThereOnce() {
+        var idle = Self.idle([.empty, .empty])
+        for _ in 0..<100 {
+            idle.removeAll()
+            idle.insert(Self.server(0), settings: .empty)
+            idle.insert(Self.server(1), settings: .empty)
+        }
         #expect(idle.count == 2)
-        #expect(idle.take(preferring: .empty) == Self.server(3))
         #expect(idle.take(preferring: .empty) == Self.server(1))
+        #expect(idle.take(preferring: .empty) == Self.server(0))
     }
 
     private static func idle(_ settings: [SettingsID]) -> IdleServers {
