@@ -78,20 +78,21 @@ def transaction_rows(version, quick):
 
 
 def backend_rows(quick):
-    """Martlet by io_uring and over Unix sockets; PgBouncer as always."""
+    """Martlet by io_uring, over TCP and over Unix sockets; PgBouncer as always."""
     rows = []
+    settings = {"io_backend": "io_uring"}
     for mode in ("simple", "extended"):
         if quick and mode == "extended":
             continue
         for backend in ("real", "canned"):
             name = f"{backend} {mode} 32, io_uring"
-            settings = {"io_backend": "io_uring"}
             rows.append(Row(name, "transactions", both(backend), mode, 32, settings=settings))
         over_unix = {"martlet": "real_unix", "pgbouncer": "real"}
         for name, unix_clients in (("Unix servers", False), ("Unix servers and clients", True)):
-            name = f"real {mode} 32, {name}"
+            name = f"real {mode} 32, io_uring, {name}"
             rows.append(
-                Row(name, "transactions", over_unix, mode, 32, unix_clients=unix_clients)
+                Row(name, "transactions", over_unix, mode, 32, settings=settings,
+                    unix_clients=unix_clients)
             )
     return rows
 
@@ -100,11 +101,14 @@ def worker_rows():
     """What a transaction costs with two workers, and with one."""
     alone = {"martlet": "canned", "pgbouncer": None}
     rows = []
-    for name, workers in (("1 worker", 1), ("2 workers", 2)):
-        settings = {"workers": workers}
-        row = Row(f"canned simple 64, {name}", "mix", alone, "simple", 64, generators=2, settings=settings)
-        rows.append(row)
-    rows[1].base = rows[0]
+    for backend in ("epoll", "io_uring"):
+        base = None
+        for name, workers in (("1 worker", 1), ("2 workers", 2)):
+            settings = {"workers": workers, "io_backend": backend}
+            row = Row(f"canned simple 64, {backend}, {name}", "mix", alone, "simple", 64, generators=2,
+                      settings=settings, base=base)
+            rows.append(row)
+            base = row
     return rows
 
 
