@@ -88,7 +88,9 @@ final class WorkerLoads: @unchecked Sendable {
     }
 
     /// The worker for a connection that `acceptor` has accepted: itself, unless another one has
-    /// clearly fewer. The connection is counted.
+    /// clearly fewer.
+    ///
+    /// The connection is counted.
     func place(acceptedBy acceptor: WorkerID) -> WorkerID {
         let choice = Balance.worker(
             forConnectionOf: Int(acceptor.index),
