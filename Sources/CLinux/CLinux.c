@@ -21,3 +21,21 @@ int martlet_core_count(void) {
     cpu_set_t cores;
     return sched_getaffinity(0, sizeof cores, &cores) < 0 ? 1 : CPU_COUNT(&cores);
 }
+
+#if defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define MARTLET_THREAD_SANITIZER
+#endif
+#elif defined(__SANITIZE_THREAD__)
+#define MARTLET_THREAD_SANITIZER
+#endif
+
+#ifdef MARTLET_THREAD_SANITIZER
+void __tsan_acquire(void *address);
+void __tsan_release(void *address);
+void martlet_lock_acquired(const void *address) { __tsan_acquire((void *)address); }
+void martlet_lock_released(const void *address) { __tsan_release((void *)address); }
+#else
+void martlet_lock_acquired(const void *address) { (void)address; }
+void martlet_lock_released(const void *address) { (void)address; }
+#endif

@@ -83,6 +83,11 @@ static inline int64_t martlet_unix_microseconds(void) {
 
 static inline int martlet_errno(void) { return errno; }
 
+// Tell ThreadSanitizer that the calling thread has taken the lock of what is at an address, or is about
+// to let go of it; without the sanitizer they do nothing.
+void martlet_lock_acquired(const void *address);
+void martlet_lock_released(const void *address);
+
 // The number of cores that this process may use.
 int martlet_core_count(void);
 

@@ -3,7 +3,6 @@
 internal import CLinux
 package import Logging
 internal import PoolerCore
-internal import Synchronization
 
 /// Where log lines go; shared by all handlers.
 package final class LogSink: Sendable {
@@ -13,7 +12,7 @@ package final class LogSink: Sendable {
         var isQuiet = false
     }
 
-    private let state = Mutex(State())
+    private let state = Locked(State())
 
     package init() {}
 

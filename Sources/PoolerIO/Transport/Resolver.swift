@@ -2,7 +2,6 @@
 // hands in names and is woken when answers are there.
 
 internal import CLinux
-internal import Synchronization
 
 /// The addresses of a name, or none.
 struct Resolution: Sendable {
@@ -18,7 +17,7 @@ final class Resolver: Sendable {
         var isRunning = false
     }
 
-    private let queue = Mutex(Queue())
+    private let queue = Locked(Queue())
     /// Readable when there are answers.
     let wakeup: Int32
 

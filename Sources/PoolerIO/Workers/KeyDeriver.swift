@@ -4,7 +4,6 @@
 internal import CLinux
 internal import DequeModule
 internal import PoolerCore
-internal import Synchronization
 
 /// The keys for some parameters; nil when OpenSSL failed.
 struct KeyDerivation: Sendable {
@@ -22,7 +21,7 @@ final class KeyDeriver: Sendable {
         var isRunning = false
     }
 
-    private let queue = Mutex(Queue())
+    private let queue = Locked(Queue())
     /// Readable when there are answers.
     let wakeup: Int32
 

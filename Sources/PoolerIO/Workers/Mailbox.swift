@@ -53,7 +53,7 @@ struct ConsoleArrival: Sendable {
 
 /// What the other workers have put into a worker's mailbox.
 final class Mailbox: Sendable {
-    private let mail = Mutex<[Mail]>([])
+    private let mail = Locked<[Mail]>([])
     private let hasMail = Atomic(false)
     private let isAsleep = Atomic(false)
     /// Readable when the worker was woken.

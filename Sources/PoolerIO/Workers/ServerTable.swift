@@ -64,7 +64,7 @@ final class ServerTable: @unchecked Sendable {
     private static let chunkLimit = 2_048
 
     fileprivate let chunks: UnsafeMutablePointer<Chunk?>
-    private let vacancies = Mutex(Vacancies())
+    private let vacancies = Locked(Vacancies())
     private let publishedSlotCount = Atomic<Int>(0)
 
     init() {

@@ -35,14 +35,14 @@ final class SharedPool: Sendable {
     let id: PoolID
     let key: PoolKey
     let gate = Gate()
-    private let pool: Mutex<Pool>
+    private let pool: Locked<Pool>
 
     init(id: PoolID, key: PoolKey, settings: Settings, isPaused: Bool) {
         self.id = id
         self.key = key
         var pool = Pool(key: key, settings: settings)
         pool.isPaused = isPaused
-        self.pool = Mutex(pool)
+        self.pool = Locked(pool)
         if isPaused { gate.set(1) }
     }
 
@@ -152,7 +152,7 @@ final class PoolDirectory: Sendable {
         var isPaused = false
     }
 
-    private let state = Mutex(State())
+    private let state = Locked(State())
 
     /// Looks at what is counted across pools or changes it.
     func withLock<Result>(_ body: (inout Pools) -> sending Result) -> sending Result {

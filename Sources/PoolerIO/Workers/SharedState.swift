@@ -88,7 +88,9 @@ final class WorkerLoads: @unchecked Sendable {
     }
 
     /// The worker for a connection that `acceptor` has accepted: itself, unless another one has
-    /// clearly fewer. The connection is counted.
+    /// clearly fewer.
+    ///
+    /// The connection is counted.
     func place(acceptedBy acceptor: WorkerID) -> WorkerID {
         let choice = Balance.worker(
             forConnectionOf: Int(acceptor.index),
@@ -106,7 +108,7 @@ final class WorkerLoads: @unchecked Sendable {
 
 /// The settings' states of all clients and servers.
 final class SharedSettingsStates: Sendable {
-    private let states = Mutex(SettingsStates())
+    private let states = Locked(SettingsStates())
 
     var count: Int { states.withLock { $0.count } }
 
@@ -148,7 +150,7 @@ final class SharedSettingsStates: Sendable {
 
 /// The prepared statements of all clients and servers.
 final class SharedStatements: Sendable {
-    private let store = Mutex(StatementStore())
+    private let store = Locked(StatementStore())
 
     var count: Int { store.withLock { $0.count } }
 

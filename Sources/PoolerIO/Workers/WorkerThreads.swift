@@ -1,7 +1,6 @@
 // The threads that the workers run on.
 
 internal import CLinux
-internal import Synchronization
 
 /// The threads of all workers but the chief, which runs on the main thread.
 struct WorkerThreads {
@@ -35,7 +34,7 @@ struct WorkerThreads {
 
 /// How the start of each worker went.
 private final class Starts: Sendable {
-    private let failures = Mutex<[SystemError]>([])
+    private let failures = Locked<[SystemError]>([])
     private let descriptor: Int32
 
     init() throws(SystemError) {
