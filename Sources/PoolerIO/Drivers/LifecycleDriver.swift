@@ -209,7 +209,10 @@ extension Worker {
         }
         log.info("\(text)")
         lifecycle.shutdown = mode
-        issue(.lifecycle(lifecycle))
+        let descriptors = tcpListenerDescriptors
+        if issue(.lifecycle(lifecycle), sequel: .closeListeners(descriptors)) != nil {
+            closeListeners(descriptors)
+        }
         if mode == .waitForServers { setPaused(true, database: nil) }
         mustAdvanceLifecycle = true
     }
@@ -230,8 +233,17 @@ extension Worker {
         for index in 0..<listeners.count
         where listeners[index].path == nil && listeners[index].descriptor >= 0 {
             reactor.unwatch(listeners[index].descriptor, Token(.listener, slot: UInt32(index)))
-            if isChief { listeners[index].stop() } else { listeners[index].forget() }
+            listeners[index].forget()
         }
+    }
+
+    private var tcpListenerDescriptors: [Int32] {
+        listeners.filter { $0.path == nil && $0.descriptor >= 0 }.map(\.descriptor)
+    }
+
+    /// No worker watches these listeners any more: only now may their numbers become others'.
+    func closeListeners(_ descriptors: [Int32]) {
+        for descriptor in descriptors { close(descriptor) }
     }
 
     /// A client or a server has gone: that may be what somebody waits for.

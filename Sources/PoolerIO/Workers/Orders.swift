@@ -41,6 +41,8 @@ enum Sequel {
     case answer(ClientID, (OrderReport) -> ConsoleAnswerKind)
     /// A period of the statistics ends.
     case endPeriod
+    /// Listening sockets that nobody watches any more are closed.
+    case closeListeners([Int32])
 }
 
 /// How a console command ends.
@@ -92,6 +94,7 @@ extension Worker {
         case .answer(let client, let answer):
             consoleCommandEnded(client, outcome(answer(order.report), order.report))
         case .endPeriod: endPeriod(order.report.snapshot.totals)
+        case .closeListeners(let descriptors): closeListeners(descriptors)
         }
     }
 
