@@ -40,7 +40,10 @@ extension Worker {
     }
 
     /// A client has left this worker's event loop, for the chief's.
+    ///
+    /// One that has been closed meanwhile goes no further.
     mutating func clientLeft(_ slot: UInt32) {
+        guard clients[slot].phase == .leaving else { return removeClient(slot) }
         shared.loads.add(1, to: .chief)
         shared.post(
             .console(
