@@ -193,7 +193,10 @@ extension Worker {
             for pool in shared.pools.pools(ofDatabase: database) {
                 pool.withLock { $0.forgetFailure() }
             }
-            return order(.replaceServers(database: database), for: slot) { _ in .done }
+            return order(
+                .replaceServers(database: database, before: shared.takeNumber()),
+                for: slot
+            ) { _ in .done }
         case .waitClose(let database):
             if let error = unknown(database, verb: "wait in") { return .failed(error) }
             return wait(for: .closed(database: database), slot)

@@ -63,11 +63,11 @@ extension Worker {
         } catch {
             log.warning("\(error)")
         }
-        return .success(.configuration(configuration, loaded.1))
+        return .success(.configuration(configuration, loaded.1, before: shared.takeNumber()))
     }
 
     /// Makes a configuration the one in effect.
-    mutating func apply(_ configuration: Configuration, _ users: UserList) {
+    mutating func apply(_ configuration: Configuration, _ users: UserList, before number: UInt64) {
         let oldDirectory = directory
         let old = oldDirectory.configuration
         directory = Directory(
@@ -100,7 +100,7 @@ extension Worker {
             }
             guard let before = old.database(named: key.database), before.connectsLike(database)
             else {
-                markServers(of: pool)
+                replaceServers(of: pool, before: number)
                 continue
             }
         }
@@ -136,8 +136,10 @@ extension Worker {
         }
     }
 
-    /// Servers of a pool are replaced as they become free.
-    mutating func markServers(of pool: PoolID) {
+    /// Servers of a pool are replaced as they become free: those that are here now, and those that
+    /// come from workers who had not heard of it when they let go of them.
+    mutating func replaceServers(of pool: PoolID, before number: UInt64) {
+        pools[pool].firstCurrentServer = number
         for slot in 0..<servers.slotCount {
             if servers.takeFree(slot) {
                 if servers[slot].pool == pool {
