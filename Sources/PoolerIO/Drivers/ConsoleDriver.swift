@@ -40,7 +40,10 @@ extension Worker {
     }
 
     /// A client has left this worker's event loop, for the chief's.
+    ///
+    /// One that has been closed meanwhile goes no further.
     mutating func clientLeft(_ slot: UInt32) {
+        guard clients[slot].phase == .leaving else { return removeClient(slot) }
         shared.loads.add(1, to: .chief)
         shared.post(
             .console(
@@ -190,7 +193,10 @@ extension Worker {
             for pool in shared.pools.pools(ofDatabase: database) {
                 pool.withLock { $0.forgetFailure() }
             }
-            return order(.replaceServers(database: database), for: slot) { _ in .done }
+            return order(
+                .replaceServers(database: database, before: shared.takeNumber()),
+                for: slot
+            ) { _ in .done }
         case .waitClose(let database):
             if let error = unknown(database, verb: "wait in") { return .failed(error) }
             return wait(for: .closed(database: database), slot)

@@ -63,11 +63,11 @@ extension Worker {
         } catch {
             log.warning("\(error)")
         }
-        return .success(.configuration(configuration, loaded.1))
+        return .success(.configuration(configuration, loaded.1, before: shared.takeNumber()))
     }
 
     /// Makes a configuration the one in effect.
-    mutating func apply(_ configuration: Configuration, _ users: UserList) {
+    mutating func apply(_ configuration: Configuration, _ users: UserList, before number: UInt64) {
         let oldDirectory = directory
         let old = oldDirectory.configuration
         directory = Directory(
@@ -100,7 +100,7 @@ extension Worker {
             }
             guard let before = old.database(named: key.database), before.connectsLike(database)
             else {
-                markServers(of: pool)
+                replaceServers(of: pool, before: number)
                 continue
             }
         }
@@ -136,8 +136,10 @@ extension Worker {
         }
     }
 
-    /// Servers of a pool are replaced as they become free.
-    mutating func markServers(of pool: PoolID) {
+    /// Servers of a pool are replaced as they become free: those that are here now, and those that
+    /// come from workers who had not heard of it when they let go of them.
+    mutating func replaceServers(of pool: PoolID, before number: UInt64) {
+        pools[pool].firstCurrentServer = number
         for slot in 0..<servers.slotCount {
             if servers.takeFree(slot) {
                 if servers[slot].pool == pool {
@@ -209,7 +211,10 @@ extension Worker {
         }
         log.info("\(text)")
         lifecycle.shutdown = mode
-        issue(.lifecycle(lifecycle))
+        let descriptors = tcpListenerDescriptors
+        if issue(.lifecycle(lifecycle), sequel: .closeListeners(descriptors)) != nil {
+            closeListeners(descriptors)
+        }
         if mode == .waitForServers { setPaused(true, database: nil) }
         mustAdvanceLifecycle = true
     }
@@ -230,8 +235,17 @@ extension Worker {
         for index in 0..<listeners.count
         where listeners[index].path == nil && listeners[index].descriptor >= 0 {
             reactor.unwatch(listeners[index].descriptor, Token(.listener, slot: UInt32(index)))
-            if isChief { listeners[index].stop() } else { listeners[index].forget() }
+            listeners[index].forget()
         }
+    }
+
+    private var tcpListenerDescriptors: [Int32] {
+        listeners.filter { $0.path == nil && $0.descriptor >= 0 }.map(\.descriptor)
+    }
+
+    /// No worker watches these listeners any more: only now may their numbers become others'.
+    func closeListeners(_ descriptors: [Int32]) {
+        for descriptor in descriptors { close(descriptor) }
     }
 
     /// A client or a server has gone: that may be what somebody waits for.

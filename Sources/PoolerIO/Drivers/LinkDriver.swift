@@ -330,10 +330,18 @@ extension Worker {
         for client: ClientID,
         _ ticket: UInt32
     ) -> Bool {
+        checkIsCurrent(server.index)
         if servers[server.index].transport.add(to: reactor) { return true }
         closeServer(server.index, .serverConnectionLost)
         serverLost(client, ticket)
         return false
+    }
+
+    /// A server has come from another worker.
+    private mutating func checkIsCurrent(_ server: UInt32) {
+        if servers[server].number < pools[servers[server].pool].firstCurrentServer {
+            requireClose(server)
+        }
     }
 
     /// The server that a client of this worker was to get is no more: it waits on, before all others.

@@ -312,9 +312,13 @@ extension Worker {
     }
 
     /// The newest server tells what a session of its pool starts with; it can be used now.
+    ///
+    /// There may be another attempt now that this one is over.
     mutating func serverIsSetUp(_ slot: UInt32) {
-        adoptDefaults(servers[slot].pool, servers[slot].settings)
+        let pool = servers[slot].pool
+        adoptDefaults(pool, servers[slot].settings)
         becomeFree(slot)
+        openServersIfWanted(pool)
     }
 
     private mutating func adoptDefaults(_ pool: PoolID, _ state: SettingsID) {

@@ -18,7 +18,7 @@ struct Listener: Sendable {
         if let path, !path.hasPrefix("@") { _ = unsafe unlink(path) }
     }
 
-    /// Takes no more clients; the socket is another worker's to close.
+    /// Takes no more clients; the socket is closed when all workers have done so.
     mutating func forget() { descriptor = -1 }
 
     /// Opens the sockets that the settings ask for.

@@ -18,6 +18,8 @@ struct LocalPool: ~Copyable {
     var counters = PoolCounters()
     /// The free servers that are at home here.
     var idle = IdleServers()
+    /// Servers with a smaller number are to be replaced; for those that come from other workers.
+    var firstCurrentServer: UInt64 = 0
 
     init(_ shared: SharedPool, settings: Settings) {
         self.shared = shared

@@ -72,12 +72,12 @@ final class Mailbox: Sendable {
     /// Adds a piece of mail; the worker reads it soon.
     func post(_ piece: Mail) {
         mail.withLock { $0.append(piece) }
-        hasMail.store(true, ordering: .sequentiallyConsistent)
         wake()
     }
 
-    /// Sees to it that the worker does not sleep.
+    /// Sees to it that the worker does not sleep, even if it is just about to.
     func wake() {
+        hasMail.store(true, ordering: .sequentiallyConsistent)
         if isAsleep.exchange(false, ordering: .sequentiallyConsistent) { eventfd_write(wakeup, 1) }
     }
 

@@ -6,16 +6,17 @@ internal import PostgresWire
 
 /// Something to do for all workers.
 enum Order: Sendable {
-    /// A configuration that was read again.
-    case configuration(Configuration, UserList)
+    /// A configuration that was read again; connections with a number below `before` may have been
+    /// made by another.
+    case configuration(Configuration, UserList, before: UInt64)
     /// Settings changed by the console.
     case settings(Settings)
     /// What the pooler as a whole is doing now.
     case lifecycle(Lifecycle)
     /// The pools of a database, or all, are paused or not: close the free servers, or open new ones.
     case pauseChanged(database: ByteString?, isPaused: Bool)
-    /// RECONNECT: replace the servers as they become free.
-    case replaceServers(database: ByteString?)
+    /// RECONNECT: replace the servers with a number below `before` as they become free.
+    case replaceServers(database: ByteString?, before: UInt64)
     case closeDatabases(Set<ByteString>)
     case killClient(number: UInt64)
     case report(SnapshotParts)
@@ -41,6 +42,8 @@ enum Sequel {
     case answer(ClientID, (OrderReport) -> ConsoleAnswerKind)
     /// A period of the statistics ends.
     case endPeriod
+    /// Listening sockets that nobody watches any more are closed.
+    case closeListeners([Int32])
 }
 
 /// How a console command ends.
@@ -92,6 +95,7 @@ extension Worker {
         case .answer(let client, let answer):
             consoleCommandEnded(client, outcome(answer(order.report), order.report))
         case .endPeriod: endPeriod(order.report.snapshot.totals)
+        case .closeListeners(let descriptors): closeListeners(descriptors)
         }
     }
 
@@ -101,13 +105,14 @@ extension Worker {
     mutating func carryOut(_ order: Order) -> OrderReport {
         var report = OrderReport()
         switch order {
-        case .configuration(let configuration, let users): apply(configuration, users)
+        case .configuration(let configuration, let users, let number):
+            apply(configuration, users, before: number)
         case .settings(let settings): apply(settings)
         case .lifecycle(let lifecycle): adopt(lifecycle)
         case .pauseChanged(let database, let isPaused): pauseChanged(isPaused, database)
-        case .replaceServers(let database):
+        case .replaceServers(let database, let number):
             for pool in localPools(ofDatabase: database) {
-                markServers(of: pool)
+                replaceServers(of: pool, before: number)
                 openServersIfWanted(pool)
             }
         case .closeDatabases(let databases): for database in databases { closeDatabase(database) }

@@ -189,8 +189,15 @@ struct Servers {
     }
 
     /// The worker where a free server is at home; nil for one that is not free.
+    ///
+    /// In the one order of sequentially consistent operations: who has closed a pool's gate sees the
+    /// servers that were freed by those who still found it open.
     func home(ofFree server: ServerID) -> WorkerID? {
-        let ownership = ownership(server.index)
+        let ownership = Ownership(
+            rawValue: unsafe cell(server.index).pointee.owner.load(
+                ordering: .sequentiallyConsistent
+            )
+        )
         return ownership.isFree && ownership.generation == server.generation
             ? ownership.worker : nil
     }

@@ -125,6 +125,31 @@ import Testing
         }
     }
 
+    /// A server that is on its way from one worker to another is replaced, too.
+    @Test func reconnectReplacesServersThatMove() throws {
+        try withPooler(["workers": "3", "default_pool_size": "3"]) { pooler in
+            let clients = try pooler.connect(12)
+            let console = try pooler.console()
+            for _ in 0..<40 {
+                var old: Set<String?> = []
+                for client in clients { try client.send("select pg_backend_pid()") }
+                for client in clients { old.insert(try client.receive().rows.first?.first ?? nil) }
+                for client in clients { try client.send("select") }
+                try console.send("RECONNECT")
+                for client in clients {
+                    try #expect(client.receive().error == nil)
+                    try client.send("select")
+                }
+                try #expect(console.receive().error == nil)
+                for client in clients { try #expect(client.receive().error == nil) }
+                try #expect(console.execute("WAIT_CLOSE").error == nil)
+                for client in clients {
+                    #expect(!old.contains(try client.value("select pg_backend_pid()")))
+                }
+            }
+        }
+    }
+
     @Test func shutdownWaitsForTheClientsOfAllWorkers() throws {
         try withPooler(["workers": "3"]) { pooler in
             let clients = try pooler.connect(6)
