@@ -44,6 +44,11 @@ struct Worker: ~Copyable {
     var inbox: [Mail] = []
     var nextTick: Microseconds
     var isAcceptPaused = false
+    /// How many connections are accepted at once.
+    var acceptBatch = 1
+    /// How many turns the loop has made, and in which of them it has last accepted.
+    var turn: UInt64 = 0
+    var lastAcceptTurn: UInt64 = 0
     /// The settings in effect: those of `directory`, where looking one up does not copy them all.
     var settings: Settings
     var random = SystemRandomNumberGenerator()
@@ -136,6 +141,7 @@ struct Worker: ~Copyable {
             let timeout = mailbox.prepareToSleep() ? min(wait, 1_000) : 0
             let count = reactor.wait(timeout: Int32(truncatingIfNeeded: timeout))
             mailbox.wokeUp()
+            turn &+= 1
             now = martlet_monotonic_microseconds()
             while let short = reactor.takeShortSend() { sendFellShort(short) }
             reactor.finishTurn()
