@@ -52,6 +52,8 @@ struct Worker: ~Copyable {
     /// The settings in effect: those of `directory`, where looking one up does not copy them all.
     var settings: Settings
     var random = SystemRandomNumberGenerator()
+    /// What nonces, salts and cancel keys are made of.
+    var secretBytes = RandomReserve()
     var log: Logger
     let source: ConfigurationSource
     let options: StartOptions
