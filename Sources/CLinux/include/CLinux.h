@@ -69,6 +69,13 @@ static inline int martlet_set_option(int fd, int level, int name, int value) {
     return setsockopt(fd, level, name, &value, sizeof value) < 0 ? -errno : 0;
 }
 
+// Returns the value of a socket option that is a number, or a negated errno.
+static inline int martlet_option(int fd, int level, int name) {
+    int value = 0;
+    socklen_t size = sizeof value;
+    return getsockopt(fd, level, name, &value, &size) < 0 ? -errno : value;
+}
+
 static inline int64_t martlet_monotonic_microseconds(void) {
     struct timespec now;
     clock_gettime(CLOCK_MONOTONIC, &now);

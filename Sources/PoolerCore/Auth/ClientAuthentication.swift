@@ -346,7 +346,7 @@ public struct ClientAuthentication: Sendable, Redacted {
     // MARK: Helpers
 
     private static func message(_ request: AuthenticationRequest) -> [UInt8] {
-        var writer = ByteWriter()
+        var writer = ByteWriter(capacity: 128)
         writer.authenticationRequest(request)
         return writer.bytes
     }

@@ -33,11 +33,12 @@ extension Worker {
                 return false
             }
             packet = try StartupPacket(decoding: bytes.extracting(0..<size))
-            clients[slot].held = [UInt8](copying: bytes.extracting(size..<held.count))
+            keepRest(of: bytes, from: size, slot)
         } catch {
             refuse(slot, Self.startupError(error, bytes))
             return false
         }
+        defer { spareBuffers.giveBack(held) }
         switch packet {
         case .sslRequest, .gssencRequest:
             return refuseEncryption(slot)
@@ -52,6 +53,11 @@ extension Worker {
             startupMessageReceived(slot, version, parameters)
             return true
         }
+    }
+
+    /// Keeps what has come behind a message.
+    private mutating func keepRest(of bytes: RawSpan, from start: Int, _ slot: UInt32) {
+        if start < bytes.byteCount { hold(slot, bytes.extracting(start..<bytes.byteCount)) }
     }
 
     private static func isForConsole(_ parameters: [StartupParameter]) -> Bool {
@@ -120,18 +126,15 @@ extension Worker {
         let user = clients[slot].user
         if isOwner(slot) { return authenticated(slot, .none, reply: []) }
         do {
-            let random = try unpredictableBytes(count: 26)
-            let salt = random[18..<22].reduce(UInt32(0)) { $0 << 8 | UInt32($1) }
-            let secret = random[22..<26].reduce(UInt32(0)) { $0 << 8 | UInt32($1) }
-            clients[slot].cancelSecret = Int32(bitPattern: secret)
+            clients[slot].cancelSecret = Int32(bitPattern: try secretBytes.takeNumber())
             var authentication = ClientAuthentication(
                 method: AuthMethod(settings.authType),
                 user: user,
                 secret: directory.secret(of: user) ?? forcedTrust(slot),
                 derivedSecret: directory.derivedSecret(of: user),
                 seed: directory.seed,
-                nonce: Array(random.prefix(18)),
-                md5Salt: salt
+                nonce: try secretBytes.take(18),
+                md5Salt: try secretBytes.takeNumber()
             )
             let action = authentication.started()
             clients[slot].login?.authentication = authentication
@@ -177,10 +180,12 @@ extension Worker {
             return false
         }
         let end = header.messageByteCount
-        clients[slot].held = [UInt8](copying: bytes.extracting(end..<held.count))
-        guard var authentication = clients[slot].login?.authentication else { return false }
-        let action = authentication.received(bytes.extracting(MessageHeader.byteCount..<end))
-        clients[slot].login?.authentication = authentication
+        keepRest(of: bytes, from: end, slot)
+        let body = bytes.extracting(MessageHeader.byteCount..<end)
+        // In place: the state of an exchange is large.
+        let action = clients[slot].login?.authentication?.received(body)
+        spareBuffers.giveBack(held)
+        guard let action else { return false }
         authenticationProgressed(slot, action)
         return true
     }
@@ -189,13 +194,11 @@ extension Worker {
     ///
     /// A secret that was derived is worth keeping, whether this client knows the password or not.
     mutating func clientKeysDerived(_ slot: UInt32, _ keys: SCRAMKeys?) {
-        guard let login = clients[slot].login, var authentication = login.authentication else {
-            return
-        }
+        guard let login = clients[slot].login,
+            let action = login.authentication?.derived(keys)
+        else { return }
         login.awaitedKeys = nil
-        let action = authentication.derived(keys)
-        login.authentication = authentication
-        if let derived = authentication.derivedSecret {
+        if let derived = login.authentication?.derivedSecret {
             directory.keep(derived, of: clients[slot].user)
         }
         authenticationProgressed(slot, action)
@@ -287,6 +290,7 @@ extension Worker {
 
     /// Makes a pool known to this worker.
     mutating func adopt(_ pool: SharedPool) {
+        guard !pools.knows(pool) else { return }
         let configuration = directory.configuration
         pools.adopt(
             pool,
@@ -422,7 +426,7 @@ extension Worker {
         clients[slot].phase = .ready
         clients[slot].attachment = .none
         pools[pool].counters.clientLogins &+= 1
-        var writer = ByteWriter()
+        var writer = ByteWriter(capacity: 1_024)
         writer.write(reply)
         writer.authenticationRequest(.ok)
         for parameter in pools[pool].shared.withLock({ $0.fixedParameters })

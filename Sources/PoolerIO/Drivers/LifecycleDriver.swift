@@ -126,6 +126,10 @@ extension Worker {
     mutating func adoptSettings() {
         settings = directory.configuration.settings
         log.logLevel = Self.logLevel(settings.verbose)
+        guard isChief else { return }
+        for listener in listeners where listener.path == nil && listener.descriptor >= 0 {
+            SocketOptions.apply(settings, toListener: listener.descriptor)
+        }
     }
 
     static func logLevel(_ verbose: Int) -> Logger.Level {

@@ -5,14 +5,20 @@ internal import Logging
 internal import PoolerCore
 
 extension Worker {
-    /// Accepts what has come, up to a batch.
+    /// Accepts what has come, up to a batch; the kernel tells again of what is left.
+    ///
+    /// The batch grows from one while it is filled turn by turn, so that to learn that there is no more
+    /// costs a system call only where many come at once.
     mutating func accept(from index: Int) {
         guard !isAcceptPaused, listeners[index].descriptor >= 0 else { return }
-        for _ in 0..<64 {
+        acceptBatch = turn == lastAcceptTurn + 1 ? min(2 * acceptBatch, 64) : 1
+        lastAcceptTurn = turn
+        for _ in 0..<acceptBatch {
             var storage = sockaddr_storage()
             var size: socklen_t = 0
             let descriptor = unsafe martlet_accept(listeners[index].descriptor, &storage, &size)
             guard descriptor >= 0 else {
+                acceptBatch = 1
                 if [-EMFILE, -ENFILE, -ENOBUFS, -ENOMEM].contains(descriptor) {
                     pauseAccepting(SystemError(call: "accept", code: -descriptor))
                 }
@@ -25,7 +31,7 @@ extension Worker {
                 peer = .unix(process: process)
             } else {
                 peer = SocketAddress(storage)
-                SocketOptions.apply(settings, to: descriptor)
+                SocketOptions.applyToAccepted(settings, descriptor)
             }
             let worker = shared.loads.place(acceptedBy: id)
             if worker == id {

@@ -317,9 +317,12 @@ struct UringReactor: ~Copyable {
     func wait(timeout: Int32) -> Int {
         unsafe state.pointee.events.removeAll(keepingCapacity: true)
         submitSends()
-        submitClosings()
+        let canceledCount = submitClosings()
         // A connection that ends with this turn shall not wait for others.
-        enter(timeout: unsafe state.pointee.shutdowns.isEmpty ? timeout : 0)
+        enter(
+            timeout: unsafe state.pointee.shutdowns.isEmpty ? timeout : 0,
+            wanted: 1 + canceledCount
+        )
         takeCompletions()
         return unsafe state.pointee.events.count
     }
@@ -374,11 +377,17 @@ struct UringReactor: ~Copyable {
     }
 
     /// A socket stays open as long as the kernel receives from it: that is cancelled first.
-    private func submitClosings() {
+    /// - Returns: how many receives are cancelled: each gives a completion, that of the receive or, where
+    ///   there was none any more, that of the cancel. Nobody has to wake up for those.
+    private func submitClosings() -> UInt32 {
+        var canceledCount: UInt32 = 0
         let count = unsafe state.pointee.closings.count
         for index in 0..<count {
             let connection = unsafe state.pointee.closings[index].registration
-            if connection.state.contains(.isReceiving) { cancel(.receive, connection.token) }
+            if connection.state.contains(.isReceiving) {
+                cancel(.receive, connection.token)
+                canceledCount += 1
+            }
             if connection.state.contains(.isPolling) { cancel(.pollWritable, connection.token) }
             if connection.state.contains(.isWatchingEnd) { cancel(.pollEnd, connection.token) }
             makeSpace()
@@ -389,6 +398,7 @@ struct UringReactor: ~Copyable {
             )
         }
         unsafe state.pointee.closings.removeAll(keepingCapacity: true)
+        return canceledCount
     }
 
     private func cancel(_ operation: Operation, _ token: Token) {
@@ -411,9 +421,10 @@ struct UringReactor: ~Copyable {
     }
 
     /// Enters the kernel until it has taken every operation.
-    private func enter(timeout: Int32) {
+    /// - Parameter wanted: how many completions to wait for.
+    private func enter(timeout: Int32, wanted: UInt32 = 1) {
         while true {
-            let status = unsafe martlet_ring_enter(state.pointee.ring, timeout)
+            let status = unsafe martlet_ring_enter(state.pointee.ring, timeout, wanted)
             if unsafe martlet_ring_space(state.pointee.ring) == Self.submissionCapacity { return }
             // Out of memory for a moment, or interrupted; anything else is an error of ours.
             precondition(

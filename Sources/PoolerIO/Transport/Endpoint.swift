@@ -104,20 +104,51 @@ enum SocketOptions {
         set(Int32(IPPROTO_TCP), TCP_NODELAY, 1)
         if settings.tcpKeepalive {
             set(SOL_SOCKET, SO_KEEPALIVE, 1)
-            if settings.tcpKeepcnt > 0 { set(Int32(IPPROTO_TCP), TCP_KEEPCNT, settings.tcpKeepcnt) }
-            if settings.tcpKeepidle > 0 {
-                set(Int32(IPPROTO_TCP), TCP_KEEPIDLE, settings.tcpKeepidle)
-            }
-            if settings.tcpKeepintvl > 0 {
-                set(Int32(IPPROTO_TCP), TCP_KEEPINTVL, settings.tcpKeepintvl)
+            for (name, value) in keepaliveTimes(settings) where value > 0 {
+                set(Int32(IPPROTO_TCP), name, value)
             }
         }
         if settings.tcpUserTimeout > 0 {
             set(Int32(IPPROTO_TCP), TCP_USER_TIMEOUT, settings.tcpUserTimeout)
         }
-        if settings.tcpSocketBuffer > 0 {
-            set(SOL_SOCKET, SO_SNDBUF, settings.tcpSocketBuffer)
-            set(SOL_SOCKET, SO_RCVBUF, settings.tcpSocketBuffer)
+        applyToAccepted(settings, descriptor)
+    }
+
+    /// Sets on a listening TCP socket what the sockets have that it accepts from now on: they take
+    /// over its options.
+    ///
+    /// Undoes what earlier settings have set.
+    static func apply(_ settings: Settings, toListener descriptor: Int32) {
+        // Who has been given 0 gets what the kernel gives to every new socket.
+        let fresh = socket(AF_INET, Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue), 0)
+        defer { if fresh >= 0 { close(fresh) } }
+        func set(_ level: Int32, _ name: Int32, _ value: Int) {
+            _ = martlet_set_option(descriptor, level, name, Int32(truncatingIfNeeded: value))
         }
+        set(Int32(IPPROTO_TCP), TCP_NODELAY, 1)
+        set(SOL_SOCKET, SO_KEEPALIVE, settings.tcpKeepalive ? 1 : 0)
+        for (name, value) in keepaliveTimes(settings) {
+            let preset = martlet_option(fresh, Int32(IPPROTO_TCP), name)
+            set(Int32(IPPROTO_TCP), name, value > 0 ? value : Int(preset))
+        }
+        set(Int32(IPPROTO_TCP), TCP_USER_TIMEOUT, settings.tcpUserTimeout)
+    }
+
+    /// Sets on an accepted TCP socket what its listener cannot pass on: a listener whose buffers have
+    /// once had a fixed size can never go back to the kernel's own choice.
+    static func applyToAccepted(_ settings: Settings, _ descriptor: Int32) {
+        guard settings.tcpSocketBuffer > 0 else { return }
+        let size = Int32(truncatingIfNeeded: settings.tcpSocketBuffer)
+        _ = martlet_set_option(descriptor, SOL_SOCKET, SO_SNDBUF, size)
+        _ = martlet_set_option(descriptor, SOL_SOCKET, SO_RCVBUF, size)
+    }
+
+    /// Numbers of seconds and probes; 0 stands for the kernel's own.
+    private static func keepaliveTimes(_ settings: Settings) -> [(name: Int32, value: Int)] {
+        [
+            (TCP_KEEPCNT, settings.tcpKeepcnt),
+            (TCP_KEEPIDLE, settings.tcpKeepidle),
+            (TCP_KEEPINTVL, settings.tcpKeepintvl),
+        ]
     }
 }

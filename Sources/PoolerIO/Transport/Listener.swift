@@ -65,6 +65,7 @@ struct Listener: Sendable {
         if address.family == AF_INET6 {
             _ = martlet_set_option(descriptor, Int32(IPPROTO_IPV6), IPV6_V6ONLY, 1)
         }
+        SocketOptions.apply(settings, toListener: descriptor)
         try bind(descriptor, to: address.storage, settings)
         return Listener(descriptor: descriptor, path: nil, logText: address.logText)
     }

@@ -49,6 +49,11 @@ struct LocalPools: ~Copyable {
         unsafe id.index < places.count && places[id.index] != nil
     }
 
+    /// Whether this very pool is known here, not one that had its id before.
+    func knows(_ pool: SharedPool) -> Bool {
+        contains(pool.id) && self[pool.id].shared === pool
+    }
+
     /// The pool with an id that is known here, in place.
     subscript(id: PoolID) -> LocalPool {
         unsafeAddress { unsafe UnsafePointer(pointer(id)) }
@@ -56,9 +61,7 @@ struct LocalPools: ~Copyable {
     }
 
     /// Makes a pool known here, if it is not.
-    ///
-    /// - Parameter settings: evaluated only if it is not.
-    mutating func adopt(_ shared: SharedPool, settings: @autoclosure () -> Settings) {
+    mutating func adopt(_ shared: SharedPool, settings: Settings) {
         let index = shared.id.index
         while unsafe places.count <= index { unsafe places.append(nil) }
         if let place = unsafe places[index] {
@@ -66,13 +69,13 @@ struct LocalPools: ~Copyable {
             unsafe Self.destroy(place)
         }
         let place = UnsafeMutablePointer<LocalPool>.allocate(capacity: 1)
-        unsafe place.initialize(to: LocalPool(shared, settings: settings()))
+        unsafe place.initialize(to: LocalPool(shared, settings: settings))
         unsafe places[index] = unsafe place
     }
 
     /// Forgets a pool, unless its id means another one by now.
     mutating func forget(_ shared: SharedPool) {
-        guard contains(shared.id), self[shared.id].shared === shared else { return }
+        guard knows(shared) else { return }
         unsafe Self.destroy(places[shared.id.index])
         unsafe places[shared.id.index] = nil
     }

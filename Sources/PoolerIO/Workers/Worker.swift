@@ -44,9 +44,16 @@ struct Worker: ~Copyable {
     var inbox: [Mail] = []
     var nextTick: Microseconds
     var isAcceptPaused = false
+    /// How many connections are accepted at once.
+    var acceptBatch = 1
+    /// How many turns the loop has made, and in which of them it has last accepted.
+    var turn: UInt64 = 0
+    var lastAcceptTurn: UInt64 = 0
     /// The settings in effect: those of `directory`, where looking one up does not copy them all.
     var settings: Settings
     var random = SystemRandomNumberGenerator()
+    /// What nonces, salts and cancel keys are made of.
+    var secretBytes = RandomReserve()
     var log: Logger
     let source: ConfigurationSource
     let options: StartOptions
@@ -134,6 +141,7 @@ struct Worker: ~Copyable {
         var count = 0
         while !shared.isFinished {
             count = waitForEvents(mailbox, isBusy: count >= Self.busyEventCount)
+            turn &+= 1
             now = martlet_monotonic_microseconds()
             while let short = reactor.takeShortSend() { sendFellShort(short) }
             reactor.finishTurn()

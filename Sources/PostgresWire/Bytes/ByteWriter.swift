@@ -7,7 +7,11 @@ public struct ByteWriter: Sendable {
     public private(set) var bytes: [UInt8] = []
 
     /// Starts empty.
-    public init() {}
+    ///
+    /// - Parameter capacity: how many bytes can be written before memory has to be found anew.
+    public init(capacity: Int = 0) {
+        bytes.reserveCapacity(capacity)
+    }
 
     /// Appends one byte.
     public mutating func write(_ value: UInt8) {
