@@ -136,6 +136,7 @@ extension Worker {
             row.preparedStatementCount = statementNames[clients[slot].names].count
         }
         row.id = Int(clients[slot].number)
+        row.worker = Int(id.index)
         row.buffers.packetAvailable = clients[slot].held.count
         row.buffers.sendAvailable = clients[slot].transport.unsentByteCount
         return row
@@ -185,6 +186,7 @@ extension Worker {
             states.value(of: "application_name", in: servers[slot].settings) ?? ""
         row.preparedStatementCount = servers[slot].statements.count
         row.id = Int(servers[slot].number)
+        row.worker = Int(id.index)
         row.buffers.packetAvailable = servers[slot].held.count
         row.buffers.sendAvailable = servers[slot].transport.unsentByteCount
         return row

@@ -20,10 +20,10 @@ import Testing
         recv_pos:i pkt_pos:i pkt_remain:i send_pos:i send_remain:i pkt_avail:i send_avail:i
         """
 
-    /// Names, order and types as observed on PgBouncer.
+    /// Names, order and types as observed on PgBouncer, and behind them columns of our own.
     private static let expectations: [(ShowKind, String)] = [
         (.activeSockets, sockets + " " + buffers),
-        (.clients, sockets),
+        (.clients, sockets + " worker:i"),
         (.config, "key:t value:t default:t changeable:t"),
         (
             .databases,
@@ -45,7 +45,7 @@ import Testing
             sv_used:i sv_tested:i sv_login:i maxwait:i maxwait_us:i pool_mode:t load_balance_hosts:t
             """
         ),
-        (.servers, sockets),
+        (.servers, sockets + " worker:i"),
         (.sockets, sockets + " " + buffers),
         (.state, "key:t value:t"),
         (.stats, stats),
@@ -127,6 +127,7 @@ import Testing
         client.applicationName = "psql"
         client.preparedStatementCount = 2
         client.id = 99
+        client.worker = 2
         var snapshot = ConsoleSnapshot()
         snapshot.clients = [client]
         let expected: [ShowValue] = [
@@ -134,7 +135,7 @@ import Testing
             .text("10.0.0.7"), .integer(41_000), .text("10.0.0.1"), .integer(6_543),
             .text("1970-01-01 00:00:00 UTC"), .null, .integer(3), .integer(4), .integer(0),
             .text("0xabcdef"), .text(""), .integer(0), .text(""), .text("psql"), .integer(2),
-            .integer(99),
+            .integer(99), .integer(2),
         ]
         #expect(row(.clients, snapshot) == expected)
         #expect(row(.sockets, snapshot)[4] == .text("cl_waiting"))

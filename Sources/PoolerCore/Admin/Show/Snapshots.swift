@@ -126,6 +126,8 @@ public struct SocketSnapshot: Equatable, Sendable {
     public var preparedStatementCount = 0
     /// A number that is never used again, at most 2^31 - 1 to fit the column.
     public var id = 0
+    /// The event loop that the connection belongs to, counted from 0.
+    public var worker = 0
     /// Where the buffers stand.
     public var buffers = SocketBuffers()
 

@@ -97,7 +97,10 @@ private func makeSocketColumns(
     ]
 }
 
-private let socketColumns = makeSocketColumns { $0.state.text }
+private let socketColumns =
+    makeSocketColumns { $0.state.text } + [
+        .int4("worker", "The event loop that the connection belongs to.") { $0.worker }
+    ]
 
 private let debugSocketColumns: [ShowColumn<SocketSnapshot>] =
     makeSocketColumns { $0.state.listText } + [
