@@ -57,8 +57,10 @@ extension Worker {
 
     // MARK: Servers
 
-    /// Looks after the servers that are here. The free ones are noted anew meanwhile, so that what
-    /// the pools of this worker know of them does not grow.
+    /// Looks after the servers that are here.
+    ///
+    /// The free ones are noted anew meanwhile, so that what the pools of this worker know of them
+    /// does not grow.
     private mutating func inspectServers() {
         for pool in pools.ids { pools[pool].idle.removeAll() }
         for slot in 0..<servers.slotCount {

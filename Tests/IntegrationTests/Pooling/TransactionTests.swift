@@ -73,6 +73,7 @@ import Testing
             try other.query("create sequence heat")
             for round in 0..<20 {
                 try hot.send("select pg_sleep(0.02), nextval('heat')")
+                try #expect(hot.isWaiting(for: .milliseconds(5)))
                 try other.send("select nextval('heat')")
                 try #expect(hot.receive().error == nil)
                 try hot.send("select nextval('heat')")
