@@ -46,6 +46,7 @@ import Testing
         try withPooler(["default_pool_size": "1"]) { pooler in
             let owner = try pooler.connect()
             try owner.send("select pg_sleep(2)")
+            try #expect(owner.isWaiting())
             let waiter = try pooler.connect()
             try waiter.send("select 1")
             try #expect(waiter.isWaiting())
