@@ -138,9 +138,10 @@ struct Worker: ~Copyable {
         started()
         let buffer = reactor.makeReceiveBuffer()
         let mailbox = shared.mailboxes[Int(id.index)]
+        let hasOthers = shared.mailboxes.count > 1
         var count = 0
         while !shared.isFinished {
-            count = waitForEvents(mailbox, isBusy: count >= Self.busyEventCount)
+            count = waitForEvents(mailbox, isBusy: hasOthers && count >= Self.busyEventCount)
             turn &+= 1
             now = martlet_monotonic_microseconds()
             while let short = reactor.takeShortSend() { sendFellShort(short) }
