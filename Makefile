@@ -6,8 +6,9 @@ SWIFT_SOURCES := Package.swift Sources Tests $(wildcard Benchmarks/*.swift)
 BENCH_BUILD := .build/bench
 SOAK_SECONDS ?= 300
 SOAK_SEED ?= $(shell date +%s)
-# What `make test` runs once more with epoll: the first run takes what io_backend = auto gives.
-EPOLL_TESTS := $(notdir $(wildcard Tests/IntegrationTests/Protocol/*.swift Tests/IntegrationTests/Pooling/*.swift))
+# What `make test` runs once more, with epoll and more workers: the first run has what is the default here.
+EPOLL_TESTS := $(notdir $(wildcard $(addprefix Tests/IntegrationTests/,Protocol/*.swift Pooling/*.swift \
+	Workers/*.swift Stress/StressTests.swift)))
 space := $(subst ,, )
 CC := $(shell command -v clang || command -v cc)
 CFLAGS := -O2 -std=gnu11 -Wall -Wextra -Werror
@@ -26,7 +27,8 @@ test: packages-test ## Build everything and run every test against a PostgreSQL 
 	swift build --build-tests -j $(JOBS)
 	MARTLET="$$(swift build --show-bin-path)/martlet" swift test --skip-build $(TEST_ARGUMENTS)
 ifndef TEST_ARGUMENTS
-	MARTLET_TEST_IO_BACKEND=epoll swift test --skip-build --filter '^IntegrationTests.*/($(subst $(space),|,$(EPOLL_TESTS))):'
+	MARTLET_TEST_SETTINGS="io_backend=epoll;workers=3" \
+		swift test --skip-build --filter '^IntegrationTests.*/($(subst $(space),|,$(EPOLL_TESTS))):'
 endif
 
 soak: packages-test ## The stress test for longer (SOAK_SECONDS=300, SOAK_SEED=a number), each time from another seed
@@ -40,7 +42,7 @@ tsan: packages-test ## The integration tests under ThreadSanitizer; any report f
 asan: packages-test ## The same under AddressSanitizer
 	JOBS=$(JOBS) Scripts/test-sanitized address $(TEST_ARGUMENTS)
 
-bench: packages-bench build bench-tools ## Martlet beside PgBouncer, under ten minutes (BENCH_ARGUMENTS="--quick", "--only REGEX", ...)
+bench: packages-bench build bench-tools ## Martlet beside PgBouncer, about fifteen minutes (BENCH_ARGUMENTS="--quick", "--only REGEX", ...)
 	python3 Benchmarks/bench.py $(BENCH_ARGUMENTS)
 
 bench-quick: ## The same in about two minutes, for a first impression

@@ -5,7 +5,6 @@
 //
 // MARTLET_TEST_SETTINGS="key=value;key=value" is added to the settings of every pooler, so that the
 // whole suite can run in another way; what a test sets itself wins.
-// MARTLET_TEST_IO_BACKEND is its io_backend.
 
 import Foundation
 import Glibc
@@ -106,14 +105,12 @@ final class Pooler {
     )
 
     private static func defaults(port: Int, directory: String) -> [String: String] {
-        var settings = [
+        [
             "listen_addr": "127.0.0.1", "listen_port": String(port),
             "unix_socket_dir": directory, "auth_type": "trust",
             "auth_file": directory + "/userlist.txt", "admin_users": "admin",
             "stats_users": "stats", "pool_mode": "transaction",
         ]
-        settings["io_backend"] = ProcessInfo.processInfo.environment["MARTLET_TEST_IO_BACKEND"]
-        return settings
     }
 
     private static func launch(_ directory: String) throws -> ChildProcess {
