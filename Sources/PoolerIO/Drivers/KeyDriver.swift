@@ -12,7 +12,7 @@ enum KeyWaiter: Equatable {
 extension Worker {
     /// Has keys derived for a login.
     mutating func deriveKeys(_ parameters: SCRAMKeyParameters, for waiter: KeyWaiter) {
-        if keyWaiters[parameters] == nil { keyDeriver.derive(parameters) }
+        if keyWaiters[parameters] == nil { keyDeriver.start(parameters) }
         keyWaiters[parameters, default: []].append(waiter)
     }
 

@@ -66,7 +66,7 @@ extension Worker {
                 loginFailed(slot, .serverNameUnresolved)
                 return false
             case .unknown:
-                if hosts.startsResolving(name) { resolver.resolve(name) }
+                if hosts.startsResolving(name) { resolver.start(name) }
                 return true
             }
         }

@@ -57,7 +57,6 @@ struct UringReactor: ~Copyable {
         let token: Token
         let descriptor: Int32
         let isShared: Bool
-        var isOn: Bool
         var isPolling: Bool
     }
 
@@ -172,17 +171,10 @@ struct UringReactor: ~Copyable {
                 token: token,
                 descriptor: fd,
                 isShared: isShared,
-                isOn: true,
                 isPolling: false
             )
         )
         unsafe poll(state.pointee.watches.count - 1)
-    }
-
-    func setWatching(_ token: Token, _ isOn: Bool) {
-        guard let index = watchIndex(token) else { return }
-        unsafe state.pointee.watches[index].isOn = isOn
-        if isOn, unsafe !state.pointee.watches[index].isPolling { poll(index) }
     }
 
     func unwatch(_ token: Token) {
@@ -478,7 +470,6 @@ struct UringReactor: ~Copyable {
         case .watch:
             guard result != -ECANCELED, let index = watchIndex(token) else { return }
             unsafe state.pointee.watches[index].isPolling = false
-            guard unsafe state.pointee.watches[index].isOn else { return }
             poll(index)
             unsafe state.pointee.events.append(ReactorEvent(token, .received))
         case .send:

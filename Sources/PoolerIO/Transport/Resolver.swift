@@ -1,5 +1,4 @@
-// Turns host names into addresses on a thread of its own, because getaddrinfo blocks. The event loop
-// hands in names and is woken when answers are there.
+// Turns host names into addresses beside the event loop, because getaddrinfo blocks.
 
 internal import CLinux
 
@@ -9,67 +8,12 @@ struct Resolution: Sendable {
     let addresses: [SocketAddress]
 }
 
-/// One thread that resolves names in the order in which they come.
-final class Resolver: Sendable {
-    private struct Queue {
-        var names: [String] = []
-        var answers: [Resolution] = []
-        var isRunning = false
-    }
+/// The thread that resolves names.
+typealias Resolver = SideThread<String, Resolution>
 
-    private let queue = Locked(Queue())
-    /// Readable when there are answers.
-    let wakeup: Int32
-
-    /// - Throws: `SystemError` when the kernel gives no event descriptor.
-    init() throws(SystemError) {
-        wakeup = eventfd(0, Int32(EFD_NONBLOCK | EFD_CLOEXEC))
-        guard wakeup >= 0 else { throw SystemError.current("eventfd") }
-    }
-
-    deinit {
-        close(wakeup)
-    }
-
-    /// Asks for a name's addresses.
-    func resolve(_ name: String) {
-        let mustStart = queue.withLock { queue in
-            queue.names.append(name)
-            defer { queue.isRunning = true }
-            return !queue.isRunning
-        }
-        if mustStart { start() }
-    }
-
-    /// Takes the answers that have come.
-    func takeAnswers() -> [Resolution] {
-        var count: UInt64 = 0
-        unsafe eventfd_read(wakeup, &count)
-        return queue.withLock { queue in
-            defer { queue.answers = [] }
-            return queue.answers
-        }
-    }
-
-    /// The thread lives as long as there are names.
-    private func start() {
-        Thread.start { [self] in
-            while let name = nextName() {
-                let answer = Resolution(name: name, addresses: Self.addresses(of: name))
-                queue.withLock { $0.answers.append(answer) }
-                eventfd_write(wakeup, 1)
-            }
-        }
-    }
-
-    private func nextName() -> String? {
-        queue.withLock { queue in
-            if queue.names.isEmpty {
-                queue.isRunning = false
-                return nil
-            }
-            return queue.names.removeFirst()
-        }
+extension Resolver {
+    static func make() throws(SystemError) -> Resolver {
+        try Resolver { Resolution(name: $0, addresses: addresses(of: $0)) }
     }
 
     /// The addresses of a name; waits for the answer.

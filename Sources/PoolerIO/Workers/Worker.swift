@@ -76,8 +76,8 @@ struct Worker: ~Copyable {
         _ start: WorkerStart,
         signals: consuming Signals? = nil
     ) throws(SystemError) -> Worker {
-        let resolver = try Resolver()
-        let keyDeriver = try KeyDeriver()
+        let resolver = try Resolver.make()
+        let keyDeriver = try KeyDeriver.make()
         return Worker(id, start, try Reactor(start.backend), resolver, keyDeriver, signals)
     }
 
