@@ -25,16 +25,16 @@ build: packages-build ## Build the optimised executable: .build/release/martlet
 
 test: packages-test ## Build everything and run every test against a PostgreSQL that the tests start
 	swift build --build-tests -j $(JOBS)
-	MARTLET="$$(swift build --show-bin-path)/martlet" swift test --skip-build $(TEST_ARGUMENTS)
+	Scripts/run-tests $(TEST_ARGUMENTS)
 ifndef TEST_ARGUMENTS
 	MARTLET_TEST_SETTINGS="io_backend=epoll;workers=3" \
-		swift test --skip-build --filter '^IntegrationTests.*/($(subst $(space),|,$(EPOLL_TESTS))):'
+		Scripts/run-tests --filter '^IntegrationTests.*/($(subst $(space),|,$(EPOLL_TESTS))):'
 endif
 
 soak: packages-test ## The stress test for longer (SOAK_SECONDS=300, SOAK_SEED=a number), each time from another seed
 	swift build --build-tests -j $(JOBS)
 	MARTLET_SOAK_SECONDS=$(SOAK_SECONDS) MARTLET_SOAK_SEED=$(SOAK_SEED) \
-		swift test --skip-build --filter StressTests
+		Scripts/run-tests --filter StressTests
 
 tsan: packages-test ## The integration tests under ThreadSanitizer; any report fails
 	JOBS=$(JOBS) Scripts/test-sanitized thread $(TEST_ARGUMENTS)
