@@ -37,6 +37,7 @@ import Testing
         settings.listenAddr = ["127.0.0.1"]
         settings.listenPort = 0
         settings.tcpKeepidle = 99
+        settings.tcpDeferAccept = false
         var listeners = try Listener.open(settings) { Issue.record("\($0)") }
         defer { listeners[0].stop() }
         let client = try Listening(descriptor: dup(listeners[0].descriptor)).accept()

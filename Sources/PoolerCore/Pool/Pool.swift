@@ -54,8 +54,9 @@ public struct Pool: ~Copyable {
     public var lastUse: Microseconds = 0
     /// The state that a new server starts in, once one has logged in.
     public var defaults: SettingsID?
-    /// What a client is told at login besides its own settings: the fixed parameters.
-    public var fixedParameters: [ParameterStatus] = []
+    /// What a client is told at login besides its own settings: the ParameterStatus messages of those
+    /// that a session cannot change.
+    public var fixedParameters: [UInt8] = []
 
     /// What its servers are logged in with, and the keys derived from it for the server's salt.
     public var credentials = Credentials.none

@@ -40,6 +40,17 @@ public struct SettingsStates {
         /// In ascending order of `name`.
         var settings: [Setting]
         var useCount: Int
+        /// The ParameterStatus messages of the state, once they have been asked for.
+        var reportedMessages: [UInt8]?
+    }
+
+    /// The outcome of one `setting(_:to:in:isReported:)`.
+    private struct Step {
+        var base: SettingsID
+        var name: ByteString
+        var value: ByteString
+        var isReported: Bool
+        var result: SettingsID
     }
 
     private var names: [Name] = []
@@ -48,6 +59,8 @@ public struct SettingsStates {
     private var entries: [Entry?] = [Entry(settings: [], useCount: 1)]
     private var freeIndices: [UInt32] = []
     private var indices: [[Setting]: UInt32] = [[]: 0]
+    /// The last step, if both its states are still known: logins one after the other are alike.
+    private var lastStep: Step?
 
     public init() {}
 
@@ -83,6 +96,7 @@ public struct SettingsStates {
             indices[entry.settings] = nil
             entries[Int(id.index)] = nil
             freeIndices.append(id.index)
+            if let step = lastStep, step.base == id || step.result == id { lastStep = nil }
             for setting in entry.settings {
                 names[setting.name].useCount -= 1
                 forgetIfUnused(setting.name)
@@ -107,6 +121,12 @@ public struct SettingsStates {
         in id: SettingsID,
         isReported: Bool
     ) -> SettingsID {
+        if let step = lastStep, step.base == id, step.isReported == isReported,
+            step.value == value, step.name == name
+        {
+            retain(step.result)
+            return step.result
+        }
         let index = nameIndex(of: name, isReported: isReported)
         var settings = entries[Int(id.index)]?.settings ?? []
         let place = settings.firstIndex { $0.name >= index } ?? settings.endIndex
@@ -119,16 +139,28 @@ public struct SettingsStates {
         } else {
             settings.insert(Setting(name: index, value: value), at: place)
         }
-        return intern(settings)
+        let result = intern(settings)
+        lastStep = Step(
+            base: id,
+            name: name,
+            value: value,
+            isReported: isReported,
+            result: result
+        )
+        return result
     }
 
-    /// The values of a state under the names that the server uses, for the client's welcome.
-    public func reportedValues(of id: SettingsID) -> [ParameterStatus] {
-        (entries[Int(id.index)]?.settings ?? []).compactMap { setting in
-            let name = names[setting.name]
-            return name.isReported
-                ? ParameterStatus(name: name.spelling, value: setting.value) : nil
+    /// The values of a state as ParameterStatus messages, under the names that the server uses: a
+    /// part of the client's welcome.
+    public mutating func reportedMessages(of id: SettingsID) -> [UInt8] {
+        guard let entry = entries[Int(id.index)] else { return [] }
+        if let messages = entry.reportedMessages { return messages }
+        var writer = ByteWriter()
+        for setting in entry.settings where names[setting.name].isReported {
+            writer.parameterStatus(name: names[setting.name].spelling, value: setting.value)
         }
+        entries[Int(id.index)]?.reportedMessages = writer.bytes
+        return writer.bytes
     }
 
     /// The value of one setting in a state, or nil when it is not known.
@@ -212,6 +244,7 @@ public struct SettingsStates {
             if isReported, !names[index].isReported {
                 names[index].spelling = name
                 names[index].isReported = true
+                for entry in entries.indices { entries[entry]?.reportedMessages = nil }
             }
             return index
         }

@@ -70,7 +70,7 @@ let unsupportedSettings: Set<String> = [
     "resolv_conf", "server_fast_close", "server_tls13_ciphers", "server_tls_ca_file",
     "server_tls_cert_file", "server_tls_ciphers", "server_tls_key_file", "server_tls_protocols",
     "server_tls_sslmode", "service_name", "so_reuseport", "suspend_timeout", "syslog",
-    "syslog_facility", "syslog_ident", "tcp_defer_accept", "user",
+    "syslog_facility", "syslog_ident", "user",
 ]
 
 /// Keys of database entries that are not supported yet.

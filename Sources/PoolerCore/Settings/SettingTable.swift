@@ -400,6 +400,13 @@ public let settingTable: [SettingRow] = [
         doc: "Users who may run SHOW commands on the console, separated by commas."
     ),
     .bool(
+        "tcp_defer_accept",
+        \.tcpDeferAccept,
+        .live,
+        .network,
+        doc: "Have the kernel hold TCP connections back until they say something, at most 45 s."
+    ),
+    .bool(
         "tcp_keepalive",
         \.tcpKeepalive,
         .live,

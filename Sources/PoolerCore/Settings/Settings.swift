@@ -26,6 +26,7 @@ public struct Settings: Sendable, Equatable {
     public var unixSocketDir = "/tmp"
     public var unixSocketMode = 0o777
     public var unixSocketGroup = ""
+    public var tcpDeferAccept = true
     public var tcpKeepalive = true
     public var tcpKeepcnt = 0
     /// In seconds, as the socket option wants it.

@@ -257,10 +257,9 @@ extension Worker {
         }
         let user = database.user ?? clients[slot].user
         let learned = learned(credentials, user: user, database)
-        let configuration = directory.configuration
         let sharedPool = shared.pools.pool(
             for: PoolKey(database: name, user: user),
-            settings: configuration.effectiveSettings(database: database, user: user)
+            settings: directory.configuration.effectiveSettings(database: database, user: user)
         ) { pool in
             pool.clientCount += 1
             if let learned { pool.credentials = learned }
@@ -271,7 +270,7 @@ extension Worker {
         let limits =
             clientUser == user
             ? pools[pool].settings
-            : configuration.effectiveSettings(database: database, user: clientUser)
+            : directory.configuration.effectiveSettings(database: database, user: clientUser)
         let refusal = shared.pools.withLock {
             $0.admitClient(database: name, user: clientUser, limits: limits)
         }
@@ -429,11 +428,8 @@ extension Worker {
         var writer = ByteWriter(capacity: 1_024)
         writer.write(reply)
         writer.authenticationRequest(.ok)
-        for parameter in pools[pool].shared.withLock({ $0.fixedParameters })
-            + states.reportedValues(of: clients[slot].settings)
-        {
-            writer.parameterStatus(name: parameter.name, value: parameter.value)
-        }
+        writer.write(pools[pool].shared.withLock { $0.fixedParameters })
+        writer.write(states.reportedMessages(of: clients[slot].settings))
         writer.backendKeyData(cancelKey(of: slot))
         writer.readyForQuery(.idle)
         clients[slot].transport.send(unsafe writer.bytes.span.bytes, reactor)

@@ -278,11 +278,15 @@ extension Worker {
         servers[slot].task = .none
         servers[slot].cancelKey = login.cancelKey
         servers[slot].lifetime = drawLifetime(pool)
-        let fixedParameters = login.parameters.filter { !SettingsStates.isTracked($0.name) }
+        var fixedParameters = ByteWriter()
+        for parameter in login.parameters where !SettingsStates.isTracked(parameter.name) {
+            fixedParameters.parameterStatus(name: parameter.name, value: parameter.value)
+        }
+        let fixedParameterBytes = fixedParameters.bytes
         pools[pool].shared.withLock { pool in
             pool.loginSucceeded()
             pool.derivedKeys = login.derivedKeys
-            pool.fixedParameters = fixedParameters
+            pool.fixedParameters = fixedParameterBytes
         }
         var state = SettingsID.empty
         for parameter in login.parameters where SettingsStates.isTracked(parameter.name) {

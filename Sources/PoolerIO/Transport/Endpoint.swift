@@ -94,6 +94,9 @@ enum Endpoint: Equatable, Sendable {
 
 /// The socket options that the configuration asks for.
 enum SocketOptions {
+    /// For how long the kernel holds a silent connection back, in seconds: as PgBouncer.
+    private static let acceptDelay = 45
+
     /// Sets them on a TCP socket.
     ///
     /// The kernel's refusal of one is not worth losing the connection.
@@ -132,6 +135,7 @@ enum SocketOptions {
             set(Int32(IPPROTO_TCP), name, value > 0 ? value : Int(preset))
         }
         set(Int32(IPPROTO_TCP), TCP_USER_TIMEOUT, settings.tcpUserTimeout)
+        set(Int32(IPPROTO_TCP), TCP_DEFER_ACCEPT, settings.tcpDeferAccept ? acceptDelay : 0)
     }
 
     /// Sets on an accepted TCP socket what its listener cannot pass on: a listener whose buffers have

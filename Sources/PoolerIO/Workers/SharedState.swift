@@ -127,8 +127,8 @@ final class SharedSettingsStates: Sendable {
         states.withLock { $0.setting(name, to: value, in: id, isReported: isReported) }
     }
 
-    func reportedValues(of id: SettingsID) -> [ParameterStatus] {
-        states.withLock { $0.reportedValues(of: id) }
+    func reportedMessages(of id: SettingsID) -> [UInt8] {
+        states.withLock { $0.reportedMessages(of: id) }
     }
 
     func value(of name: ByteString, in id: SettingsID) -> ByteString? {

@@ -211,7 +211,10 @@ import Testing
     }
 
     @Test func silentConnectionsEndAtLoginTimeout() throws {
-        try withPooler(["client_login_timeout": "1", "auth_type": "scram-sha-256"]) { pooler in
+        let settings = [
+            "client_login_timeout": "1", "auth_type": "scram-sha-256", "tcp_defer_accept": "0",
+        ]
+        try withPooler(settings) { pooler in
             let silent = try pooler.rawConnect()
             let half = try pooler.rawConnect()
             try half.send(Array(Frontend.startup([("user", "app")]).prefix(9)))
@@ -226,6 +229,19 @@ import Testing
             }
             #expect(pooler.log.contains("client_login_timeout"))
             try #expect(pooler.connect().value("select 1") == "1")
+        }
+    }
+
+    /// The kernel keeps who says nothing to itself.
+    @Test func silentConnectionsAreNobodysBusiness() throws {
+        try withPooler(["client_login_timeout": "1"]) { pooler in
+            let silent = try (0..<3).map { _ in try pooler.rawConnect() }
+            let witness = try pooler.connect()
+            #expect(silent[0].isSilent(for: .seconds(2)))
+            #expect(!pooler.log.contains("client_login_timeout"))
+            try silent[1].send(Frontend.ssl)
+            try #expect(silent[1].receiveByte() == "N")
+            try #expect(witness.value("select 1") == "1")
         }
     }
 

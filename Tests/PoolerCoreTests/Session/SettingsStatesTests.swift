@@ -53,7 +53,7 @@ import Testing
         var states = SettingsStates()
         let many = (0..<1_000).map { (ByteString("name\($0)"), ByteString("1")) }
         let state = Self.state(many, in: &states, isReported: true)
-        let count = states.reportedValues(of: state).count
+        let count = Self.reportedNames(of: state, in: &states).count
         #expect((200..<1_000).contains(count))
         let changed = states.setting("name0", to: "2", in: state, isReported: true)
         #expect(states.value(of: "name0", in: changed) == "2")
@@ -155,11 +155,49 @@ import Testing
     @Test func theWelcomeHasTheServersSpelling() {
         var states = SettingsStates()
         let asked = Self.state([("timezone", "utc"), ("work_mem", "1MB")], in: &states)
-        #expect(states.reportedValues(of: asked) == [])
+        #expect(Self.reportedNames(of: asked, in: &states) == [])
         let reported = states.setting("TimeZone", to: "UTC", in: asked, isReported: true)
-        #expect(
-            states.reportedValues(of: reported) == [ParameterStatus(name: "TimeZone", value: "UTC")]
-        )
+        var expected = ByteWriter()
+        expected.parameterStatus(name: "TimeZone", value: "UTC")
+        for _ in 0..<2 {
+            let messages = states.reportedMessages(of: reported)
+            #expect(messages == expected.bytes)
+        }
+        // Its name is reported from now on, whoever has it.
+        #expect(Self.reportedNames(of: asked, in: &states) == ["TimeZone"])
+    }
+
+    /// A step that is remembered is no use of its states.
+    @Test func stepsAreForgottenWithTheirStates() {
+        var states = SettingsStates()
+        let base = Self.state([("a", "1")], in: &states)
+        let first = states.setting("name", to: "x", in: base, isReported: false)
+        let again = states.setting("name", to: "x", in: base, isReported: false)
+        #expect(first == again)
+        states.release(first)
+        states.release(again)
+        #expect(states.count == 2)
+        let other = states.setting("other", to: "y", in: base, isReported: false)
+        #expect(states.value(of: "other", in: other) == "y")
+        let anew = states.setting("name", to: "x", in: base, isReported: false)
+        #expect(states.value(of: "name", in: anew) == "x")
+        #expect(states.value(of: "other", in: anew) == nil)
+    }
+
+    /// The names in the state's ParameterStatus messages.
+    private static func reportedNames(
+        of id: SettingsID,
+        in states: inout SettingsStates
+    ) -> [ByteString] {
+        let messages = states.reportedMessages(of: id)
+        var names: [ByteString] = []
+        var start = 0
+        while start < messages.count {
+            let name = messages[(start + 5)...].prefix { $0 != 0 }
+            names.append(ByteString(Array(name)))
+            start += 1 + messages[(start + 1)..<(start + 5)].reduce(0) { $0 << 8 | Int($1) }
+        }
+        return names
     }
 
     // MARK: Against a model
