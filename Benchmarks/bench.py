@@ -89,7 +89,7 @@ class Bench:
 
     def pooler(self, side, row):
         """The pooler that serves all rounds of such loads; a new one if it died."""
-        auth = "scram-sha-256" if row.reconnect else "trust"
+        auth = "scram-sha-256" if row.scram else "trust"
         settings = tuple(sorted(row.settings.items())) if side == "martlet" else ()
         key = (side, auth, row.plain_secret, settings, row.pool_size)
         running = self.poolers.get(key)
@@ -126,7 +126,10 @@ class Bench:
 
         # Servers connect and caches fill before the clock starts.
         run(seconds=None, transactions=row.clients * (2 if row.kind == "large" else 20))
-        sample = run()
+        with loads.login_storm(pooler, row.databases[side], row.storm, seconds + 30) as storm:
+            sample = run()
+        if storm:
+            sample.logins, sample.login_p99 = storm["per_second"], storm["p99_ms"]
         if row.kind != "large":
             return sample
         per_transaction = loads.LARGE_BYTES / 1e6
@@ -200,8 +203,8 @@ def print_report(rows, left_out, results, machine, rounds, seconds, markdown):
     print("Loads are backend, mode and clients; reconnect is `pgbench -C` with SCRAM, its times "
           "include the login. CPU of pgbench's loads includes the logins at the start of each round. "
           "Tails have canned answers, mixes a real PostgreSQL; fewest/most are the transactions of the "
-          "unluckiest and the luckiest client. The base of a mix is mix plain 32, that of 2 workers is "
-          "1 worker.")
+          "unluckiest and the luckiest client. A storm is of so many logins by SCRAM a second. Its base is "
+          "steady 32, that of a mix is mix plain 32, that of 2 workers is 1 worker.")
     if results:
         print("\n" + report.render(*report.verdict_table(results), markdown))
     for row in left_out:

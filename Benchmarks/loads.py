@@ -21,6 +21,7 @@ SELECT abalance FROM pgbench_accounts WHERE aid = :aid;
 LARGE_SCRIPT = "SELECT repeat('x', 1000) FROM generate_series(1, 2000);\n"
 # DataRow: type, length, column count, value length, value.
 LARGE_BYTES = 2000 * (1 + 4 + 2 + 4 + 1000)
+LEAST_OF_STORM = 0.9  # of the logins that it was to make
 
 
 @dataclasses.dataclass
@@ -37,6 +38,8 @@ class Sample:
     system: float
     maximum: float = 0
     evenness: float = 0  # transactions of the unluckiest client / of the luckiest
+    logins: float = 0  # a second, of the storm beside it
+    login_p99: float = 0
 
     @property
     def spread(self):
@@ -137,7 +140,7 @@ def cpu_since(before, workplace, pooler):
 
 
 class Companion:
-    """A program of ours that says "ready" and then waits for its standard input."""
+    """A program of ours that says "ready", and goes on to what comes next at a line on its input."""
 
     def __init__(self, pooler, *command):
         self.title = f"{command[0]} with {pooler.name}"
@@ -161,11 +164,16 @@ class Companion:
 
     def fail(self):
         self._process.kill()
-        raise BenchmarkError(f"{self.title}: {self._process.communicate()[1][-800:]}")
+        self._process.wait()
+        why = self._process.stderr.read()[-800:] or "it ended before its time"
+        raise BenchmarkError(f"{self.title}: {why}")
 
-    def start(self):
-        self._process.stdin.write("go\n")
-        self._process.stdin.flush()
+    def proceed(self):
+        try:
+            self._process.stdin.write("go\n")
+            self._process.stdin.flush()
+        except BrokenPipeError:
+            self.fail()
 
     def result(self, seconds):
         line = self._line(seconds)
@@ -175,7 +183,8 @@ class Companion:
         return json.loads(line)
 
     def end(self):
-        self._process.stdin.close()
+        with contextlib.suppress(BrokenPipeError):
+            self._process.stdin.close()
         try:
             self._process.wait(10)
         except subprocess.TimeoutExpired:
@@ -196,6 +205,32 @@ def idle_clients(pooler, database, count, queries=0):
         holder.end()
 
 
+@contextlib.contextmanager
+def login_storm(pooler, database, rate, seconds):
+    """Logs in by SCRAM so many times a second while the load runs; not longer than `seconds`.
+
+    What the storm measured is in the dictionary at the end. A login that failed is an error, and so is
+    a storm that was held up: what ran beside it had less to suffer than it should have.
+    """
+    result = {}
+    if rate == 0:
+        yield result
+        return
+    command = ["--port", pooler.port, "--user", USER, "--password", PASSWORD, "--database", database]
+    command += ["--rate", rate, "--seconds", seconds, "--companion"]
+    storm = Companion(pooler, "login-storm", *command)
+    try:
+        yield result
+        storm.proceed()
+        result.update(storm.result(10))
+    finally:
+        storm.end()
+    if result["failed"]:
+        storm.fail()
+    if result["per_second"] < LEAST_OF_STORM * rate:
+        raise BenchmarkError(f"{storm.title}: {result['per_second']:,.0f} logins a second, not {rate:,}")
+
+
 def run_load(workplace, pooler, database, row, seconds):
     """Runs `load` once: `row.generators` processes, each with its part of the clients.
 
@@ -211,7 +246,7 @@ def run_load(workplace, pooler, database, row, seconds):
                 generators.append(Companion(pooler, "load", *command))
             before = pooler.cpu()
             for generator in generators:
-                generator.start()
+                generator.proceed()
             results = [generator.result(seconds + 20) for generator in generators]
             cpu = cpu_since(before, workplace, pooler)
         finally:

@@ -1,12 +1,15 @@
 // Logs in again and again with SCRAM-SHA-256, so many times a second, and says how long it took.
 //
 //     login-storm --port 6432 --user bench --password secret --database bench
-//                 [--host 127.0.0.1] [--rate 2000] [--seconds 5] [--concurrency 64]
+//                 [--host 127.0.0.1] [--rate 2000] [--seconds 5] [--concurrency 64] [--companion]
 //
 // Each login is a connection of its own, closed at the first ReadyForQuery. The keys are derived once
 // for a salt and iteration count and kept, as drivers with a pool do: the storm costs its target more
 // than itself. One thread, epoll. Logins start on schedule, as long as at most `concurrency` are under
 // way; a latency counts from the scheduled time, so that a target that lags behind cannot hide it.
+//
+// A companion of another load prints "ready" after its first login, and ends with the first line on its
+// standard input, or with the input itself, if its time is not up before.
 //
 // The result is one line of JSON: logins done and failed, those whose time never came, and the
 // latency in milliseconds. The exit status is 1 when one failed.
@@ -32,6 +35,7 @@ enum { DIGEST = 32, NONCE = 24, BUFFER = 8192, MOST_LOGINS = 4000000 };
 
 static const char *host = "127.0.0.1", *user = "", *password = "", *database = "";
 static long port = 0, rate = 2000, seconds = 5, concurrency = 64;
+static int isCompanion = 0;
 
 typedef struct {
     int fd;  // -1 when the place is free
@@ -74,6 +78,10 @@ static void finish(Login *login, const char *failure) {
         if (failed++ == 0) snprintf(firstFailure, sizeof firstFailure, "%s", failure);
     } else {
         latencies[done++] = (now() - login->scheduled) * 1e3;
+        if (isCompanion && done == 1) {
+            puts("ready");
+            fflush(stdout);
+        }
     }
     close(login->fd);
     login->fd = -1;
@@ -256,7 +264,8 @@ static void parseArguments(int count, char **arguments) {
     static const struct option options[] = {
         {"host", 1, NULL, 'h'}, {"port", 1, NULL, 'p'}, {"user", 1, NULL, 'u'},
         {"password", 1, NULL, 'w'}, {"database", 1, NULL, 'd'}, {"rate", 1, NULL, 'r'},
-        {"seconds", 1, NULL, 's'}, {"concurrency", 1, NULL, 'c'}, {NULL, 0, NULL, 0},
+        {"seconds", 1, NULL, 's'}, {"concurrency", 1, NULL, 'c'},
+        {"companion", 0, NULL, 'b'}, {NULL, 0, NULL, 0},
     };
     for (int option; (option = getopt_long(count, arguments, "", options, NULL)) != -1;) {
         switch (option) {
@@ -268,6 +277,7 @@ static void parseArguments(int count, char **arguments) {
         case 'r': rate = positive(optarg); break;
         case 's': seconds = positive(optarg); break;
         case 'c': concurrency = positive(optarg); break;
+        case 'b': isCompanion = 1; break;
         default: exit(2);
         }
     }
@@ -285,6 +295,8 @@ int main(int count, char **arguments) {
     epoll = epoll_create1(EPOLL_CLOEXEC);
     if (!logins || !latencies || epoll < 0) fatal("start");
     for (long index = 0; index < concurrency; index++) logins[index].fd = -1;
+    struct epoll_event input = {.events = EPOLLIN, .data.ptr = NULL};
+    if (isCompanion && epoll_ctl(epoll, EPOLL_CTL_ADD, STDIN_FILENO, &input) < 0) fatal("standard input");
 
     double begin = now(), end = begin + (double)seconds, time = begin;
     // Those under way at the end get two seconds more.
@@ -302,7 +314,11 @@ int main(int count, char **arguments) {
         int ready = epoll_wait(epoll, events, 256, wait < 0 ? 0 : wait > 10 ? 10 : wait);
         for (int index = 0; index < ready; index++) {
             Login *login = events[index].data.ptr;
-            if (login->isConnected) readable(login); else connected(login);
+            if (!login) {  // the load beside is over, and so is the storm
+                epoll_ctl(epoll, EPOLL_CTL_DEL, STDIN_FILENO, NULL);
+                end = now();
+                total = (long)((end - begin) * (double)rate) + 1;
+            } else if (login->isConnected) readable(login); else connected(login);
         }
         active = 0;
         for (long index = 0; index < concurrency; index++) active += logins[index].fd >= 0;

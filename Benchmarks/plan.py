@@ -13,11 +13,13 @@ class Row:
     """One load. `databases` names the pooler's database per side; None leaves the side out."""
 
     name: str
-    kind: str  # transactions, tail, mix, large or memory
+    kind: str  # transactions, storm, tail, mix, large or memory
     databases: dict
     mode: str = "simple"
     clients: int = 1
-    reconnect: bool = False  # a login by SCRAM for each transaction
+    scram: bool = False  # logins are by SCRAM
+    reconnect: bool = False  # a login for each transaction
+    storm: int = 0  # logins a second beside it, of clients that leave at once
     plain_secret: bool = False  # the poolers know the password itself, not what SCRAM makes of it
     queries: int = 0
     note: str = ""
@@ -44,6 +46,7 @@ def plan_rows(version, quick, idle_clients, idle_beside):
         *transaction_rows(version, quick),
         *backend_rows(quick),
         *worker_rows(),
+        *storm_rows(quick),
         *tail_rows(idle_beside),
         *mix_rows(quick),
         *large_rows(),
@@ -71,8 +74,8 @@ def transaction_rows(version, quick):
                     row.note = "session mode" if alone else "left out"
                 rows.append(row)
     return rows + [
-        Row(f"real reconnect 8{title}", "transactions", both("real"), "simple", 8, reconnect=True,
-            plain_secret=plain)
+        Row(f"real reconnect 8{title}", "transactions", both("real"), "simple", 8, scram=True,
+            reconnect=True, plain_secret=plain)
         for title, plain in (("", False), (", plain secret", True))
     ]
 
@@ -110,6 +113,16 @@ def worker_rows():
             rows.append(row)
             base = row
     return rows
+
+
+def storm_rows(quick):
+    """A steady load alone, and beside so many logins a second."""
+    steady = Row("steady 32", "storm", both("real"), clients=32, scram=True)
+    return [steady] + [
+        Row(f"steady 32, storm of {rate:,}", "storm", both("real"), clients=32, scram=True, storm=rate,
+            base=steady)
+        for rate in ((2000,) if quick else (1000, 2000))
+    ]
 
 
 def tail_rows(idle_beside):

@@ -29,6 +29,12 @@ def cpu_cells(row):
     return [cpu_cell(row, side) for side in SIDES] + [number(ratio_of(row, "cpu"), 2)]
 
 
+def relative_cells(row, figure):
+    """Cells for what the load has of a figure, relative to its base: both sides and their ratio."""
+    cells = [number(median(relatives_of(row, side, figure)), 2) for side in SIDES]
+    return cells + [number(median(excesses_of(row, figure)), 2)]
+
+
 def transaction_table(rows):
     header = ["load", "tps M", "P", "ratio", "avg ms M", "P", "ratio", "p99 ms M", "P", "ratio"]
     header += ["CPU us M (user + system)", "P", "ratio"]
@@ -58,10 +64,20 @@ def mix_table(rows):
     lines = []
     for row in rows:
         line = [row.name, *side_by_side(row, [("tps", 0), ("p99", 3)]), *cpu_cells(row)]
-        line += [number(median(relatives_of(row, side, "cpu")), 2) for side in SIDES]
-        line += [number(median(excesses_of(row, "cpu")), 2)]
-        lines.append(line)
+        lines.append(line + relative_cells(row, "cpu"))
     return header, lines
+
+
+def storm_table(rows):
+    header = ["load", "tps M", "P", "ratio", "/ base M", "P", "ratio", "p99 ms M", "P", "ratio"]
+    header += ["/ base M", "P", "ratio", "logins/s M", "P", "login p99 ms M", "P"]
+    return header, [
+        [row.name, *side_by_side(row, [("tps", 0)]), *relative_cells(row, "tps")]
+        + [*side_by_side(row, [("p99", 3)]), *relative_cells(row, "p99")]
+        + [number(value_of(row, side, "logins"), 0) for side in SIDES]
+        + [number(value_of(row, side, "login_p99"), 1) for side in SIDES]
+        for row in rows
+    ]
 
 
 def large_table(rows):
@@ -80,6 +96,7 @@ def memory_table(rows):
 
 TABLES = {
     "transactions": transaction_table,
+    "storm": storm_table,
     "tail": tail_table,
     "mix": mix_table,
     "large": large_table,
