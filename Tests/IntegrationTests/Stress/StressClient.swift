@@ -15,8 +15,11 @@ final class StressClient {
     /// The connection that is logged in, and what its session must be like.
     var session: StressSession?
     private var serial = 0
-    private var lastSent = ContinuousClock.now
-    private var lastHeard = ContinuousClock.now
+    /// When it began to send what it has not heard an answer to.
+    ///
+    /// What the pooler's timeouts count begins after that, however late the client itself is.
+    private var askedAt = ContinuousClock.now
+    private var hasHeard = true
     /// What the client did last, for the findings.
     private var lastAction = ""
 
@@ -117,7 +120,7 @@ final class StressClient {
     }
 
     func send(_ bytes: [UInt8], _ session: StressSession) throws {
-        lastSent = .now
+        if hasHeard { (askedAt, hasHeard) = (.now, false) }
         do {
             try session.connection.send(bytes)
         } catch is ConnectionFailed {
@@ -133,7 +136,7 @@ final class StressClient {
             if message.type == "E" && message.fields.severity == "FATAL" {
                 throw Farewell(error: message.fields)
             }
-            lastHeard = .now
+            hasHeard = true
             if message.type != "N" && message.type != "S" { return message }
         }
     }
@@ -148,22 +151,21 @@ final class StressClient {
             return record.count(.forcedDisconnect)
         }
         if let farewell = error as? Farewell, isExpected(farewell.error) { return }
-        let silence = ContinuousClock.now - max(lastSent, lastHeard)
+        let silence = ContinuousClock.now - askedAt
         record.find("client \(number), \(silence): \(error), after: \(lastAction)", port: port)
     }
 
     /// A timeout may end a client that gave it the time, and the operator anybody.
     private func isExpected(_ error: ErrorFields) -> Bool {
         let tolerance = Duration.milliseconds(100)
-        let now = ContinuousClock.now
+        let waited = ContinuousClock.now - askedAt
         switch error.message {
         case "query_wait_timeout":
             record.count(.queryWaitTimeout)
-            let waited = now - max(lastSent, lastHeard)
             return waited > .seconds(plan.queryWaitTimeout) - tolerance
         case "idle transaction timeout":
             record.count(.idleTransactionTimeout)
-            return now - lastHeard > .seconds(plan.idleTransactionTimeout) - tolerance
+            return waited > .seconds(plan.idleTransactionTimeout) - tolerance
         case "admin forced disconnect":
             record.count(.forcedDisconnect)
             return true
@@ -187,7 +189,7 @@ final class StressSession {
     init(_ connection: RawClient, applicationName: String) {
         self.connection = connection
         settings = ["application_name": applicationName, "TimeZone": "UTC"]
-        connection.timeout = .seconds(30)
+        connection.timeout = .seconds(60)
     }
 }
 

@@ -1,6 +1,7 @@
 // The operator of a stress test: looks at everything and disturbs everybody, on the console.
 
 import TestSupport
+import Testing
 
 struct StressOperator {
     let pooler: Pooler
@@ -33,7 +34,9 @@ struct StressOperator {
     /// One random command, and a look at what it must have done.
     mutating func act() throws {
         switch random.number(0...19) {
-        case 0: try pauseAndResume(for: random.number(0...150))
+        case 0:
+            let milliseconds = random.number(0...150)
+            try pauseAndResume { pause(.milliseconds(milliseconds)) }
         case 1: try reload()
         case 2: try reconnect()
         case 3, 4, 5: try killAClient()
@@ -44,7 +47,12 @@ struct StressOperator {
     }
 
     /// So long that clients in the queue give up.
-    func pauseForLong() throws { try pauseAndResume(for: plan.queryWaitTimeout * 1_000 + 700) }
+    func pauseForLong() throws {
+        try pauseAndResume {
+            pause(.milliseconds(plan.queryWaitTimeout * 1_000 + 700))
+            eventually("a client has waited too long") { record[.queryWaitTimeout] > 0 }
+        }
+    }
 
     /// Rows left by COPY and rolled back would make each look at the table slower.
     func vacuum() throws {
@@ -91,12 +99,12 @@ struct StressOperator {
         }
     }
 
-    private func pauseAndResume(for milliseconds: Int) throws {
+    private func pauseAndResume(meanwhile: () -> Void) throws {
         try command("PAUSE")
         for server in try show("SERVERS") {
             record.find("paused, and there is a server: \(server)")
         }
-        pause(.milliseconds(milliseconds))
+        meanwhile()
         try command("RESUME")
         record.count(.pause)
     }

@@ -38,6 +38,14 @@ final class StressRecord: Sendable {
 
     subscript(event: StressEvent) -> Int { contents.withLock { $0.counts[event, default: 0] } }
 
+    /// Whether everything that the test is about has happened, however slow the machine.
+    var hasSeenAll: Bool {
+        let wanted: [StressEvent] = [
+            .cancelled, .vanished, .queryWaitTimeout, .idleTransactionTimeout, .pause,
+        ]
+        return self[.transaction] > 100 && wanted.allSatisfy { self[$0] > 0 }
+    }
+
     /// Writes down what must not happen; too much of it ends the test.
     func find(_ text: String, port: Int? = nil) {
         contents.withLock {
