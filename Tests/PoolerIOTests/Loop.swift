@@ -65,12 +65,12 @@ struct Loop: ~Copyable {
         return count
     }
 
-    /// Turns until something holds, at most for ten seconds.
+    /// Turns until something holds, at most for a minute: the machine may be busy.
     mutating func turn(until isDone: (borrowing Loop) -> Bool) throws {
         let clock = ContinuousClock()
-        let end = clock.now + .seconds(10)
+        let end = clock.now + .seconds(60)
         while !isDone(self) {
-            guard clock.now < end else { throw LoopError(what: "nothing happened in 10 s") }
+            guard clock.now < end else { throw LoopError(what: "nothing happened in a minute") }
             turn(timeout: 20)
         }
     }
@@ -165,9 +165,11 @@ struct LoopError: Error {
 
 /// Both backends; io_uring only where it works.
 let backends: [ReactorChoice] = {
-    let best = try? ReactorChoice.make(.auto).choice
-    return best == .epoll
-        ? [.epoll] : [.epoll, .uring(isDeferred: true), .uring(isDeferred: false)]
+    switch try? ReactorChoice.make(.ioUring).choice {
+    case .uring(isDeferred: true): [.epoll, .uring(isDeferred: true), .uring(isDeferred: false)]
+    case .uring(isDeferred: false): [.epoll, .uring(isDeferred: false)]
+    case .epoll, nil: [.epoll]
+    }
 }()
 
 /// Bytes that show if any of them is missing or has changed places.

@@ -102,7 +102,12 @@ final class ScriptedServer: @unchecked Sendable {
             var number = 0
             while true {
                 let descriptor = accept(listener, nil, nil)
-                guard descriptor >= 0 else { return }
+                if descriptor < 0 {
+                    // Other tests may have all descriptors for the moment.
+                    guard [EMFILE, ENFILE, EINTR, ECONNABORTED].contains(errno) else { return }
+                    pause(.milliseconds(10))
+                    continue
+                }
                 number += 1
                 let connection = ScriptedConnection(descriptor: descriptor, number: number)
                 Thread.detachNewThread {
