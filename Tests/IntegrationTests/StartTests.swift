@@ -5,7 +5,7 @@ import Testing
 
 @Suite struct StartTests {
     private static func start(_ arguments: String...) throws -> CommandOutcome {
-        try run([Pooler.executable] + arguments, within: .seconds(10))
+        try run([Pooler.executable] + arguments)
     }
 
     private static func start(ini text: String) throws -> CommandOutcome {
@@ -34,7 +34,7 @@ import Testing
 
     @Test func unknownOptionsAndTooManyFiles() throws {
         for arguments in [["--no-such-option"], ["one.ini", "two.ini"]] {
-            let outcome = try run([Pooler.executable] + arguments, within: .seconds(10))
+            let outcome = try run([Pooler.executable] + arguments)
             #expect(outcome.status == .exited(1) || outcome.status == .exited(64))
             #expect(!outcome.errors.isEmpty)
         }

@@ -93,11 +93,8 @@ import Testing
 
     @Test func aMissingDatabaseIsTheServersError() throws {
         try withPooler(databases: ["missing": ""]) { pooler in
-            let time = try duration {
-                let failure = try pooler.loginFailure(database: "missing") ?? ""
-                #expect(failure.contains(#"FATAL:  3D000: database "missing" does not exist"#))
-            }
-            #expect(time < .seconds(5))
+            let failure = try pooler.loginFailure(database: "missing") ?? ""
+            #expect(failure.contains(#"FATAL:  3D000: database "missing" does not exist"#))
             try #expect(pooler.connect().value("select 1") == "1")
         }
     }
@@ -108,18 +105,15 @@ import Testing
     func aDatabaseThatWasNeverThere(address: String) throws {
         try withPooler(databases: ["gone": "\(address) dbname=app"]) { pooler in
             let clients = (0..<10).map { _ in pooler.startConnecting(database: "gone") }
-            let before = pooler.processorTime
-            let time = duration {
-                for client in clients {
-                    let failure = #expect(throws: ConnectionFailed.self) {
-                        try client.finishConnecting()
-                    }
-                    #expect(failure?.description.contains("FATAL:  08P01") == true)
+            for client in clients {
+                let failure = #expect(throws: ConnectionFailed.self) {
+                    try client.finishConnecting()
                 }
+                #expect(failure?.description.contains("FATAL:  08P01") == true)
             }
-            #expect(time < .seconds(5))
+            let before = pooler.processorTime
             pause(.seconds(1))
-            #expect(pooler.processorTime - before < .milliseconds(400))
+            #expect(pooler.processorTime - before < .milliseconds(200))
             try #expect(pooler.connect().value("select 1") == "1")
         }
     }
@@ -148,17 +142,17 @@ import Testing
             try transaction.send(Frontend.query("begin"))
             _ = try transaction.receiveUntilReady()
             let idle = try pooler.connect()
+            let before = pooler.processorTime
+            for _ in 0..<20 { try #expect(Self.failure(pooler) == nil) }
+            let clientTime = (pooler.processorTime - before) / 20
             server.stop()
             try #expect(transaction.receiveUntilClosed().error?.sqlstate == "57P01")
 
             // A client that asks during the outage is told quickly, and so is a new one.
-            let time = try duration {
-                let error = try idle.execute("select 1").error
-                #expect(error?.severity == "FATAL")
-                try #expect(Self.failure(pooler)?.contains("FATAL") == true)
-            }
-            #expect(time < .seconds(6))
-            try Self.expectNoSpinning(pooler)
+            let error = try idle.execute("select 1").error
+            #expect(error?.severity == "FATAL")
+            try #expect(Self.failure(pooler)?.contains("FATAL") == true)
+            try Self.expectNoSpinning(pooler, clientTime)
 
             try server.start()
             try eventually("the pool heals") { try Self.failure(pooler) == nil }
@@ -178,14 +172,19 @@ import Testing
     }
 
     /// Forty clients that ask again and again while nobody answers must not keep a core busy.
-    private static func expectNoSpinning(_ pooler: Pooler) throws {
+    ///
+    /// - Parameter clientTime: what a client costs that is served.
+    private static func expectNoSpinning(_ pooler: Pooler, _ clientTime: Duration) throws {
         let before = pooler.processorTime
         let deadline = Deadline(in: .seconds(2))
+        var count = 0
         while !deadline.hasPassed {
             _ = try Self.failure(pooler)
+            count += 1
             pause(.milliseconds(50))
         }
-        #expect(pooler.processorTime - before < .milliseconds(600))
+        let limit = max(.milliseconds(600), clientTime * count * 2)
+        #expect(pooler.processorTime - before < limit, "\(count) clients, \(clientTime) each")
         #expect(pooler.descriptorCount < 100)
     }
 

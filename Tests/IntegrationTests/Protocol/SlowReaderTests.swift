@@ -10,9 +10,10 @@ import Testing
             slow.limitReceiveBuffer(131_072)
             try slow.login(user: "app", database: "app")
             let other = try pooler.rawLogin()
-            other.timeout = .seconds(5)
             for size in stride(from: 1_000_000, through: 8_000_000, by: 1_000_000) {
                 try slow.send(Frontend.query("select repeat('x', \(size))"))
+                // The query runs or is over: a server that is free now has been freed by it.
+                eventually("the answer begins") { !slow.isSilent(for: .milliseconds(100)) }
                 pause(.milliseconds(200))
                 if try pooler.pool()["sv_active"] == "0" {
                     try other.send(Frontend.query("select 1"))

@@ -79,7 +79,7 @@ final class ChildProcess {
 
     /// Ends the process: the signal first, SIGKILL when it does not listen.
     @discardableResult
-    func stop(signal: Int32, within limit: Duration = .seconds(5)) -> ExitStatus {
+    func stop(signal: Int32, within limit: Duration = .patience) -> ExitStatus {
         send(signal: signal)
         if let status = try? waitForExit(within: limit) { return status }
         send(signal: SIGKILL)
@@ -101,7 +101,7 @@ func run(
     _ arguments: [String],
     environment: [String: String] = [:],
     input: String? = nil,
-    within limit: Duration = .seconds(60)
+    within limit: Duration = .seconds(180)
 ) throws -> CommandOutcome {
     let directory = try ScratchDirectory.make("command")
     defer { try? FileManager.default.removeItem(atPath: directory) }

@@ -10,7 +10,7 @@ final class Connection {
     private let handle: OpaquePointer
     private let noticeBox = NoticeBox()
     private var isOpen = true
-    var timeout: Duration = .seconds(15)
+    var timeout: Duration = .patience
 
     /// Logs in, or throws `ConnectionFailed`.
     convenience init(_ parameters: [String: String]) throws {
@@ -334,7 +334,9 @@ private final class CancelToken: @unchecked Sendable {
         thread.start()
         let reader = ends.fileHandleForReading
         var descriptor = pollfd(fd: reader.fileDescriptor, events: Int16(POLLIN), revents: 0)
-        guard poll(&descriptor, 1, 20_000) == 1 else { throw TimedOut("cancel request") }
+        guard poll(&descriptor, 1, Deadline(in: .patience).millisecondsLeft) == 1 else {
+            throw TimedOut("cancel request")
+        }
         guard reader.availableData == Data([1]) else {
             throw ConnectionFailed(description: "the cancel request was not sent")
         }

@@ -3,6 +3,13 @@
 import Glibc
 import Testing
 
+extension Duration {
+    /// How long a test waits for what has to come by itself.
+    ///
+    /// Only a test that fails waits so long: the machine may be slow, and busy with other things.
+    static let patience: Duration = .seconds(45)
+}
+
 /// A point in time after which a blocking step of a test gives up.
 struct Deadline {
     private let instant: ContinuousClock.Instant
@@ -38,7 +45,7 @@ func pause(_ duration: Duration) {
 /// Asks again and again until the condition holds; a failure is recorded at the caller's line.
 func eventually(
     _ what: Comment,
-    within limit: Duration = .seconds(10),
+    within limit: Duration = .patience,
     sourceLocation: SourceLocation = #_sourceLocation,
     _ condition: () throws -> Bool
 ) rethrows {

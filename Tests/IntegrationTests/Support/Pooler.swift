@@ -8,6 +8,7 @@
 
 import Foundation
 import Glibc
+import TestSupport
 import Testing
 
 /// What stands in the files of a pooler.
@@ -57,6 +58,7 @@ final class Pooler {
         server: PostgresServer
     ) throws {
         self.server = server
+        _ = DescriptorLimit.raised
         port = Ports.free()
         directory = try ScratchDirectory.make("pooler")
         chmod(directory, 0o777)
@@ -130,7 +132,7 @@ final class Pooler {
 
     func send(signal: Int32) { process.send(signal: signal) }
 
-    func waitForExit(within limit: Duration = .seconds(10)) throws -> ExitStatus {
+    func waitForExit(within limit: Duration = .patience) throws -> ExitStatus {
         try process.waitForExit(within: limit)
     }
 
@@ -159,7 +161,7 @@ final class Pooler {
     }
 
     private func waitUntilListening() throws {
-        let deadline = Deadline(in: .seconds(15))
+        let deadline = Deadline(in: .patience)
         while true {
             if let client = try? RawClient(port: port) {
                 client.close()
@@ -267,6 +269,25 @@ final class Pooler {
     /// The row of SHOW POOLS for a pool.
     func pool(user: String = "app", database: String = "app") throws -> [String: String] {
         try show("POOLS").first { $0["user"] == user && $0["database"] == database } ?? [:]
+    }
+
+    /// Waits until so many clients stand in the queue of a pool.
+    func waitForQueue(
+        of count: Int,
+        user: String = "app",
+        database: String = "app",
+        sourceLocation: SourceLocation = #_sourceLocation
+    ) throws {
+        try eventually("\(count) clients wait", sourceLocation: sourceLocation) {
+            try pool(user: user, database: database)["cl_waiting"] == String(count)
+        }
+    }
+
+    /// Comes back when every worker has handled what its sockets had when this was called.
+    ///
+    /// SHOW is answered when all workers have reported, which they do at the beginning of a turn.
+    func settle() throws {
+        for _ in 0..<2 { _ = try show("SERVERS") }
     }
 
     fileprivate func stop() -> ExitStatus {

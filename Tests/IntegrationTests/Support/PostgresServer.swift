@@ -46,7 +46,7 @@ final class PostgresServer: @unchecked Sendable {
             output: directory + "/log"
         )
         self.process = process
-        let deadline = Deadline(in: .seconds(30))
+        let deadline = Deadline(in: .seconds(120))
         while true {
             if (try? superuser(database: "postgres"))?.isConnected == true { return }
             if process.hasExited || deadline.hasPassed {
@@ -58,7 +58,7 @@ final class PostgresServer: @unchecked Sendable {
 
     /// SIGINT ends sessions and stops ("fast"), SIGQUIT stops at once.
     func stop(signal: Int32 = SIGINT) {
-        process?.stop(signal: signal, within: .seconds(20))
+        process?.stop(signal: signal)
         process = nil
     }
 
@@ -72,6 +72,14 @@ final class PostgresServer: @unchecked Sendable {
             "host": "127.0.0.1", "port": String(port), "user": user, "dbname": database,
             "password": PostgresServer.password(of: user), "sslmode": "disable",
         ])
+    }
+
+    /// How long so many logins take here and now, one after the other.
+    func durationOfLogins(_ count: Int, user: String) throws -> Duration {
+        try duration {
+            let connections = try (0..<count).map { _ in try connect(user: user) }
+            connections.forEach { $0.close() }
+        }
     }
 
     /// Rows of a statement run by the superuser beside the pooler.
@@ -113,7 +121,7 @@ final class PostgresServer: @unchecked Sendable {
         listen_addresses = '127.0.0.1'
         port = \(port)
         unix_socket_directories = ''
-        max_connections = 300
+        max_connections = 1000
         shared_buffers = '64MB'
         fsync = off
         synchronous_commit = off

@@ -120,7 +120,7 @@ final class RawClient {
     private var consumed = 0
     private(set) var processID = 0
     private(set) var secretKey: [UInt8] = []
-    var timeout: Duration = .seconds(15)
+    var timeout: Duration = .patience
 
     init(port: Int) throws {
         descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue), 0)
@@ -219,9 +219,9 @@ final class RawClient {
         for byte in bytes { try send([byte]) }
     }
 
-    /// Sends as much as the sockets take within the time; returns the count.
-    func sendWhilePossible(_ bytes: [UInt8], upTo limit: Int, within duration: Duration) -> Int {
-        let deadline = Deadline(in: duration)
+    /// Sends until the sockets have taken nothing for so long; returns the count.
+    func sendWhilePossible(_ bytes: [UInt8], upTo limit: Int, stuckFor duration: Duration) -> Int {
+        var deadline = Deadline(in: duration)
         var sent = 0
         while sent < limit && !deadline.hasPassed {
             // What the kernel took only in part goes on where it stopped.
@@ -231,6 +231,7 @@ final class RawClient {
             }
             if count > 0 {
                 sent += count
+                deadline = Deadline(in: duration)
             } else if errno == EAGAIN {
                 pause(.milliseconds(5))
             } else {
@@ -285,7 +286,7 @@ final class RawClient {
     }
 
     /// True once the pooler has closed the connection; what it said before is dropped.
-    func isClosed(within limit: Duration = .seconds(10)) -> Bool {
+    func isClosed(within limit: Duration = .patience) -> Bool {
         let saved = timeout
         timeout = limit
         defer { timeout = saved }
