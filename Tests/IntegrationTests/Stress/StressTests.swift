@@ -74,8 +74,12 @@ import Testing
 
     /// Nobody was thrown out without a reason.
     private func checkCounts(_ record: StressRecord) {
-        #expect(record[.forcedDisconnect] <= record[.killedClient])
         #expect(record[.lostServer] <= record[.terminatedServer])
+        // Who is cut off in the middle of a message cannot be told which of the two it was.
+        #expect(
+            record[.forcedDisconnect] + record[.lostServer]
+                <= record[.killedClient] + record[.terminatedServer]
+        )
     }
 
     private func checkThatNothingIsLeft(_ pooler: Pooler, _ staff: StressOperator) throws {
