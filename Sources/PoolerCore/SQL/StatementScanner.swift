@@ -293,7 +293,9 @@ struct StatementScanner: ~Escapable {
         switch beforeName.byteCount {
         case 2: if beforeName.isWord("as") { return true }
         case 4:
-            if beforeName.isWord("into") || beforeName.isWord("with") || beforeName.isWord("copy") {
+            if beforeName.isWord("into") || beforeName.isWord("with") || beforeName.isWord("copy")
+                || beforeName.isWord("view")
+            {
                 return true
             }
         case 5: if beforeName.isWord("table") { return true }
@@ -311,7 +313,12 @@ struct StatementScanner: ~Escapable {
             {
                 return true
             }
-        case 10: if isText(beforeName.range, "references", folded: true) { return true }
+        case 10:
+            if isText(beforeName.range, "references", folded: true)
+                || isText(beforeName.range, "ordinality", folded: true)
+            {
+                return true
+            }
         default: break
         }
         return !NameTable.syntaxKeywords.contains(text, beforeName.range, folded: true)
