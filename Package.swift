@@ -112,7 +112,7 @@ let package = Package(
         // A real PostgreSQL and a real pooler process (see Support/Pooler.swift).
         .testTarget(
             name: "IntegrationTests",
-            dependencies: ["CLibpq", "TestSupport"],
+            dependencies: ["CLibpq", "PoolerCore", "PostgresWire", "TestSupport"],
             swiftSettings: strictTests
         ),
     ]

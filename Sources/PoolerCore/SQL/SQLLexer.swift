@@ -145,6 +145,9 @@ public struct SQLLexer: ~Escapable {
 
     // MARK: - Names (section 4.1.1 "Identifiers and Key Words")
 
+    /// A name, or a string with a letter in front.
+    ///
+    /// N'...' is two tokens, as for PostgreSQL.
     @_lifetime(self: copy self)
     private mutating func nameOrPrefixedString(_ first: UInt8, from start: Int) -> SQLToken {
         let second = byte(at: start &+ 1)
@@ -153,11 +156,6 @@ public struct SQLLexer: ~Escapable {
             case UInt8(ascii: "e"):
                 offset = start &+ 2
                 return quotedString(from: start, hasBackslashes: true, isPlain: false)
-            case UInt8(ascii: "n"):
-                // N'...' is '...' with another type (section 8.3 "Character Types").
-                offset = start &+ 2
-                let hasBackslashes = !rules.standardConformingStrings
-                return quotedString(from: start, hasBackslashes: hasBackslashes, isPlain: false)
             case UInt8(ascii: "b"), UInt8(ascii: "x"):
                 offset = start &+ 2
                 return bitString(from: start)

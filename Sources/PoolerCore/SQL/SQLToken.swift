@@ -15,7 +15,7 @@ public struct SQLToken: Equatable, BitwiseCopyable, Sendable {
         case unicodeName
         /// A constant '...' of one piece in which no backslash means anything.
         case string
-        /// Any other string constant in single quotes: E'', N'', U&'', of several pieces.
+        /// Any other string constant in single quotes: E'', U&'', of several pieces.
         case otherString
         /// A bit string B'' or X''.
         case bitString

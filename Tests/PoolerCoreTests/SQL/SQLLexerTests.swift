@@ -59,7 +59,7 @@ import Testing
         ("E'a''b\\'c'd", ["E'a''b\\'c'", "d"]),
         ("E'\\", ["E'\\"]),
         ("e 'a\\' b", ["e", "'a\\'", "b"]),
-        ("N'a\\' b", ["N'a\\'", "b"]),
+        ("N'a\\' b", ["N", "'a\\'", "b"]),
         ("U&'a\\' b", ["U&'a\\'", "b"]),
         ("B'0''1'", ["B'0'", "'1'"]),
         ("X'1F'a", ["X'1F'", "a"]),
@@ -103,7 +103,7 @@ import Testing
     private static let backslashCuts: [(String, [String])] = [
         ("'a\\'b'c", ["'a\\'b'", "c"]),
         ("'a\\\\'b", ["'a\\\\'", "b"]),
-        ("N'a\\'b'c", ["N'a\\'b'", "c"]),
+        ("N'a\\'b'c", ["N", "'a\\'b'", "c"]),
         ("'a'\n'b\\'c'd", ["'a'\n'b\\'c'", "d"]),
         ("B'\\'a", ["B'\\'", "a"]),
         ("\"a\\\"b", ["\"a\\\"", "b"]),
@@ -121,7 +121,8 @@ import Testing
         #expect(SQL.kinds("'a\\b' 'c'", Self.backslashes) == [.otherString, .string])
         #expect(SQL.kinds("E'a'") == [.otherString])
         #expect(SQL.kinds("'a'\n'b'") == [.otherString])
-        #expect(SQL.kinds("U&'a' N'a' $$a$$ x'0'").dropFirst(2) == [.dollarString, .bitString])
+        #expect(SQL.kinds("U&'a' $$a$$ x'0'") == [.otherString, .dollarString, .bitString])
+        #expect(SQL.kinds("N'a'") == [.word, .string])
         #expect(SQL.kinds("a \"b\" U&\"c\"") == [.word, .quotedName, .unicodeName])
     }
 

@@ -102,6 +102,7 @@ import Testing
         ("SELECT set_config($1, 'b', false)", [.settings, .role, .unnamedSettings]),
         ("SELECT set_config($1, 'b', true)", [.localSettings, .unnamedSettings]),
         ("SELECT set_config('a' || b, 'b', false)", [.settings, .role, .unnamedSettings]),
+        ("SELECT set_config(N'a', 'b', false)", [.settings, .role, .unnamedSettings]),
         ("SELECT set_config(E'a', 'b', false)", [.settings, .role, .unnamedSettings]),
         (
             "SELECT set_config('a', set_config('b', 'c', false), true)",
