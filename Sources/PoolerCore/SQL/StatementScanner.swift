@@ -15,6 +15,7 @@ import PostgresWire
 /// Nothing is allocated unless names are asked for.
 struct StatementScanner: ~Escapable {
     private let text: RawSpan
+    private let rules: ScanRules
     private var lexer: SQLLexer
     private let collectsNames: Bool
 
@@ -47,6 +48,7 @@ struct StatementScanner: ~Escapable {
     @_lifetime(copy text)
     init(_ text: RawSpan, rules: ScanRules, collectsNames: Bool) {
         self.text = text
+        self.rules = rules
         self.lexer = SQLLexer(text, rules: rules)
         self.collectsNames = collectsNames
     }
@@ -159,9 +161,7 @@ struct StatementScanner: ~Escapable {
             }
         case 6:
             if token.isWord("update") { mentionsUpdate = true }
-            if token.isWord("atomic"), previous.isWord("begin"), depth == 0,
-                first.isWord("create")
-            {
+            if token.isWord("atomic"), previous.isWord("begin"), depth == 0, isRoutine {
                 isInBody = true
             }
         case 7 where token.isWord("execute") && previous.isWord("as"):
@@ -178,6 +178,20 @@ struct StatementScanner: ~Escapable {
         {
             effects.insert(.temporary)
         }
+    }
+
+    /// Whether the statement begins with CREATE [OR REPLACE] { FUNCTION | PROCEDURE }: elsewhere
+    /// `begin atomic` can be a column and its label.
+    private var isRoutine: Bool {
+        guard first.isWord("create") else { return false }
+        var lexer = SQLLexer(text, rules: rules, offset: first.end)
+        var token = lexer.next()
+        if token.isWord("or") {
+            guard lexer.next().isWord("replace") else { return false }
+            token = lexer.next()
+        }
+        return token.isWord("function")
+            || token.kind == .word && isText(token.range, "procedure", folded: true)
     }
 
     @_lifetime(self: copy self)

@@ -55,6 +55,7 @@ import Testing
         "create function pg_temp.c() returns int begin atomic select 1 end; end; select 3",
         "create function pg_temp.d() returns int begin atomic select 1 as end; end; select 3",
         "create or replace procedure pg_temp.e() begin atomic end; begin; end",
+        "create temp view lexer_v as select begin atomic from (select 1 as begin) s; select 2",
         "create function pg_temp.f() returns int return case when true then 1 end; select 3",
         "create function pg_temp.g() returns int language sql as 'select 1; select 2'; select 3",
         "do $$ begin perform 1; end $$; select 1",
@@ -74,6 +75,44 @@ import Testing
         #expect(results.compactMap(\.error).map(\.description) == [])
         let count = results.filter { $0.status != PGRES_EMPTY_QUERY }.count
         #expect(Self.statements(text, ScanRules()).count == count)
+    }
+
+    /// Characters whose second byte looks like a quote, a backslash or a letter.
+    @Test(arguments: ["SJIS", "SHIFT_JIS_2004", "BIG5", "GBK", "UHC", "GB18030", "JOHAB"])
+    func agreesWithPostgreSQLInOtherEncodings(_ encoding: String) throws {
+        let server = try PostgresServer.shared.get()
+        let characters = try Self.characters(of: encoding, server)
+        #expect(characters.count > 100)
+        let client = try RawClient(port: server.port)
+        defer { client.close() }
+        try client.send(Frontend.startup([("user", "trusty"), ("database", "app")]))
+        try client.finishLogin()
+        var random = SplitMix(seed: 1)
+        var answeredCount = 0
+        for number in 0..<300 {
+            let isConforming = number % 2 == 0
+            // As PostgreSQL does it, the settings hold from the next message on.
+            let settings =
+                "set client_encoding = '\(encoding)'; set escape_string_warning = off;"
+                + "set standard_conforming_strings = \(isConforming ? "on" : "off")"
+            try client.send(Frontend.query(settings))
+            try #expect(client.receiveUntilReady().error == nil)
+            let text = Self.wideText(characters, &random)
+            try client.send(Frontend.message("Q", text + [0]))
+            let answer = try client.receiveUntilReady()
+            let rules = ScanRules(
+                standardConformingStrings: isConforming,
+                encoding: ScanEncoding(clientEncoding: ByteString(encoding))
+            )
+            if let error = answer.error {
+                #expect(error.sqlstate == "42601", "\(error): \(text)")
+            } else {
+                answeredCount += 1
+                let found = StatementClassifier.statements(in: text.span.bytes, rules: rules)
+                #expect(found.count == answer.types.count { $0 == "C" }, "\(text)")
+            }
+        }
+        #expect(answeredCount > 100)
     }
 
     /// The setting that a statement is said to change is the one that PostgreSQL changes.
@@ -167,6 +206,53 @@ import Testing
             #expect(found == message, "\(text.debugDescription)")
         }
         return true
+    }
+
+    /// Characters of an encoding, those with a small second byte before others.
+    private static func characters(
+        of encoding: String,
+        _ server: PostgresServer
+    ) throws -> [[UInt8]] {
+        let connection = try server.superuser()
+        defer { connection.close() }
+        try connection.query(
+            "create function pg_temp.encoded(i int, e name) returns bytea language plpgsql as $$"
+                + "begin return convert_to(chr(i), e); exception when others then return null; end $$"
+        )
+        // PostgreSQL makes characters of JOHAB that it does not read again.
+        let least = encoding == "JOHAB" ? 0xA1 : 0
+        let rows = try connection.query(
+            "select encode(b, 'hex') from (select pg_temp.encoded(i, '\(encoding)') as b"
+                + " from generate_series(44032, 45032) i union all"
+                + " select pg_temp.encoded(i, '\(encoding)') from generate_series(19968, 21468) i) x"
+                + " where length(b) > 1 and get_byte(b, 1) >= \(least) order by get_byte(b, 1) in (92, 96, 124) desc, b limit 200"
+        )
+        return rows.compactMap { $0[0] }.map { hex in
+            stride(from: 0, to: hex.count, by: 2).compactMap {
+                UInt8(hex.dropFirst($0).prefix(2), radix: 16)
+            }
+        }
+    }
+
+    /// Statements with wide characters in everything that can have them.
+    private static func wideText(_ characters: [[UInt8]], _ random: inout SplitMix) -> [UInt8] {
+        var text: [UInt8] = []
+        for _ in 0..<random.number(1...4) {
+            let quotes: [(String, String)] = [
+                ("'", "'"), ("E'", "'"), ("$$", "$$"), ("$a", "$ ; $"), ("/*", "*/ 1"),
+                ("--", "\n 1"), ("1 as \"", "\""), ("1 as ", ""), ("E'\\", "'"), ("'\\", "'"),
+            ]
+            let (before, after) = quotes[random.number(0...quotes.count - 1)]
+            var wide: [UInt8] = []
+            for _ in 0..<random.number(1...3) {
+                wide += characters[random.number(0...characters.count - 1)]
+            }
+            text += Array("select ".utf8) + Array(before.utf8) + wide + Array(after.utf8)
+            // A dollar quote's second tag.
+            if after.hasSuffix("; $") { text += Array("a".utf8) + wide + Array("$".utf8) }
+            text += Array("; ".utf8)
+        }
+        return text
     }
 
     private static let contents = [

@@ -272,8 +272,12 @@ import Testing
             ]
         ),
         (
-            "create procedure p() begin atomic end; begin; end",
-            ["create procedure p() begin atomic end", "begin", "end"]
+            "create or replace procedure p() begin atomic end; begin; end",
+            ["create or replace procedure p() begin atomic end", "begin", "end"]
+        ),
+        (
+            "create view v as select begin atomic from t; set a = 1",
+            ["create view v as select begin atomic from t", "set a = 1"]
         ),
     ]
 
