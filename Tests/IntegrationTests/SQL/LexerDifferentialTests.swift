@@ -148,6 +148,44 @@ import Testing
         }
     }
 
+    /// SET followed by words that mean something there, and by dots that take the meaning away.
+    @Test(arguments: 0..<4)
+    func namesWhatPostgreSQLSetsAtRandom(_ seed: Int) throws {
+        let connection = try PostgresServer.shared.get().superuser()
+        defer { connection.close() }
+        let parts = [
+            "session", "local", "role", "time", "zone", "names", "schema", "transaction", "xml",
+            "characteristics", "constraints", "all", "a", "B", "application_name", "to", "as",
+        ]
+        let candidates =
+            ["search_path"] + parts
+            + parts.flatMap { first in parts.map { "\(first).\($0)" } }
+        let list = candidates.map { "'\($0)'" }.joined(separator: ",")
+        var random = SplitMix(seed: seed)
+        var changeCount = 0
+        for number in 1...250 {
+            let value = String(1_000 * (seed + 1) + number)
+            var text = Self.pick(["set ", "set session ", "set local ", "Set\n"], &random)
+            let name = (0..<random.number(1...2)).map { _ in Self.pick(parts, &random) }
+            text += name.map { $0 == "B" ? "\"B\"" : $0 }
+                .joined(separator: Self.pick([".", " . ", "/**/."], &random))
+            text += Self.pick([" = ", " to ", "=", " "], &random) + "'\(value)'"
+            guard try connection.execute(text).error == nil else { continue }
+            let changed = try connection.query(
+                "select lower(name) from unnest(array[\(list)]) name"
+                    + " where btrim(current_setting(name, true), '\"') = '\(value)'"
+            ).compactMap { $0[0] }
+            changeCount += changed.isEmpty ? 0 : 1
+            let statement = Self.statements(text, ScanRules())[0]
+            #expect(statement.effects.contains(.localSettings) == changed.isEmpty, "\(text)")
+            if !changed.isEmpty {
+                #expect(statement.effects.contains(.settings), "\(text)")
+                #expect(statement.settings.map(\.text) == changed, "\(text)")
+            }
+        }
+        #expect(changeCount > 30)
+    }
+
     /// Ways to change a setting or take a lock without the word SET or a parenthesis.
     @Test func knowsWhatPostgreSQLDoesBesides() throws {
         let connection = try PostgresServer.shared.get().superuser()
@@ -161,6 +199,33 @@ import Testing
         let count = "select count(*) from pg_locks where locktype = 'advisory' and objid = 4711"
         try #expect(connection.value(count) == "1")
         #expect(Self.statements(lock, ScanRules())[0].effects.contains(.advisoryLock))
+    }
+
+    /// The tables of names have what the server has.
+    @Test func knowsTheFunctionsAndKeywordsOfTheServer() throws {
+        let connection = try PostgresServer.shared.get().superuser()
+        defer { connection.close() }
+        let functions = try connection.query(
+            "select distinct quote_ident(proname) from pg_proc where proname !~ '_(validator|handler)$'"
+                + " and pronamespace = 'pg_catalog'::regnamespace"
+        )
+        let unknown = functions.compactMap { $0[0] }.filter { name in
+            Self.statements("select \(name)(1)", ScanRules())[0].effects.contains(.unknownFunction)
+        }
+        let runAnything = [
+            "query_to_xml", "query_to_xml_and_xmlschema", "query_to_xmlschema", "ts_rewrite",
+            "ts_stat",
+        ]
+        #expect(functions.count > 2_000)
+        #expect(unknown.sorted() == runAnything)
+        let keywords = try connection.query(
+            "select word from pg_get_keywords() where catcode <> 'U'"
+        )
+        let taken = keywords.compactMap { $0[0] }.filter { word in
+            Self.statements("select \(word) (1)", ScanRules())[0].effects.contains(.unknownFunction)
+        }
+        #expect(keywords.count > 100)
+        #expect(taken == [])
     }
 
     // MARK: - Support
