@@ -2,8 +2,9 @@
 
 SHELL := /bin/bash
 JOBS ?= $(shell nproc)
-SWIFT_SOURCES := Package.swift Sources Tests $(wildcard Benchmarks/*.swift)
+SWIFT_SOURCES := Package.swift Sources Tests Fuzz $(wildcard Benchmarks/*.swift)
 BENCH_BUILD := .build/bench
+FUZZ_SECONDS ?= 60
 SOAK_SECONDS ?= 300
 SOAK_SEED ?= $(shell date +%s)
 # What `make test` runs once more, with epoll and more workers: the first run has what is the default here.
@@ -14,7 +15,7 @@ CC := $(shell command -v clang || command -v cc)
 CFLAGS := -O2 -std=gnu11 -Wall -Wextra -Werror
 
 .DEFAULT_GOAL := help
-.PHONY: help run build test soak tsan asan bench bench-quick bench-mallocs bench-tools format lint docs clean
+.PHONY: help run build test soak tsan asan fuzz bench bench-quick bench-mallocs bench-tools format lint docs clean
 .PHONY: packages-build packages-run packages-test packages-bench
 
 run: packages-run build ## Start a throw-away PostgreSQL and Martlet before it on port 6543 (or DATABASE_URL=... make run)
@@ -41,6 +42,9 @@ tsan: packages-test ## The integration tests under ThreadSanitizer; any report f
 
 asan: packages-test ## The same under AddressSanitizer
 	JOBS=$(JOBS) Scripts/test-sanitized address $(TEST_ARGUMENTS)
+
+fuzz: ## Give the scanner of statements inputs that libFuzzer makes up (FUZZ_SECONDS=60)
+	Scripts/fuzz $(FUZZ_SECONDS)
 
 bench: packages-bench build bench-tools ## Martlet beside PgBouncer, about fifteen minutes (BENCH_ARGUMENTS="--quick", "--only REGEX", ...)
 	python3 Benchmarks/bench.py $(BENCH_ARGUMENTS)
