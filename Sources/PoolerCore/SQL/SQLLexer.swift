@@ -94,6 +94,29 @@ public struct SQLLexer: ~Escapable {
         }
     }
 
+    /// Steps to the next byte that is one of two, or to within eight bytes of the end.
+    ///
+    /// Looks at eight bytes at once, since strings can be long. Where a second byte of a character
+    /// could be one of the two, it stays where it is.
+    @inline(__always)
+    @_lifetime(self: copy self)
+    private mutating func skip(to first: UInt8, or second: UInt8) {
+        guard rules.encoding == .asciiSafe else { return }
+        let firsts = UInt64(first) &* 0x0101_0101_0101_0101
+        let seconds = UInt64(second) &* 0x0101_0101_0101_0101
+        while offset &+ 8 <= bytes.byteCount {
+            let word = unsafe UInt64(
+                littleEndian: bytes.unsafeLoadUnaligned(fromByteOffset: offset, as: UInt64.self)
+            )
+            let found = (word ^ firsts).zeroBytes | (word ^ seconds).zeroBytes
+            guard found == 0 else {
+                offset &+= found.trailingZeroBitCount / 8
+                return
+            }
+            offset &+= 8
+        }
+    }
+
     // MARK: - Blanks and comments (section 4.1.5 "Comments")
 
     @_lifetime(self: copy self)
@@ -117,6 +140,7 @@ public struct SQLLexer: ~Escapable {
     /// Goes to the end of the line, which is not part of the comment.
     @_lifetime(self: copy self)
     private mutating func skipLine() {
+        skip(to: UInt8(ascii: "\n"), or: UInt8(ascii: "\r"))
         while offset < bytes.byteCount {
             let byte = bytes.byte(at: offset)
             if byte.isLineEnd { return }
@@ -129,6 +153,8 @@ public struct SQLLexer: ~Escapable {
     private mutating func skipBlockComment() {
         var depth = 0
         while offset < bytes.byteCount {
+            skip(to: UInt8(ascii: "/"), or: UInt8(ascii: "*"))
+            guard offset < bytes.byteCount else { return }
             let byte = bytes.byte(at: offset)
             if byte == UInt8(ascii: "/"), self.byte(at: offset &+ 1) == UInt8(ascii: "*") {
                 depth &+= 1
@@ -252,6 +278,8 @@ public struct SQLLexer: ~Escapable {
     private mutating func skipQuoted(by quote: UInt8, doubled: Bool, hasBackslashes: Bool) -> Bool {
         var metBackslash = false
         while offset < bytes.byteCount {
+            skip(to: quote, or: hasBackslashes ? UInt8(ascii: "\\") : quote)
+            guard offset < bytes.byteCount else { break }
             let byte = bytes.byte(at: offset)
             if byte == quote {
                 offset &+= 1
@@ -314,6 +342,8 @@ public struct SQLLexer: ~Escapable {
         let tagByteCount = offset &- start
         offset &+= 1
         while offset < bytes.byteCount {
+            skip(to: UInt8(ascii: "$"), or: UInt8(ascii: "$"))
+            guard offset < bytes.byteCount else { break }
             let byte = bytes.byte(at: offset)
             if byte == UInt8(ascii: "$"), isTag(at: offset, as: start, byteCount: tagByteCount) {
                 offset &+= tagByteCount &+ 1
@@ -444,7 +474,15 @@ public struct SQLLexer: ~Escapable {
     }
 }
 
-/// The numbers that are not decimal.
+extension UInt64 {
+    /// A set high bit for the first of the eight bytes that is zero, and none before it.
+    @inline(__always)
+    fileprivate var zeroBytes: UInt64 {
+        (self &- 0x0101_0101_0101_0101) & ~self & 0x8080_8080_8080_8080
+    }
+}
+
+/// The radix of a number.
 private enum Radix {
     case binary
     case octal
