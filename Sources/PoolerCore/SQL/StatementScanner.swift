@@ -124,10 +124,9 @@ struct StatementScanner: ~Escapable {
         } else if beforeDot.isName {
             qualifier = beforeDot
         } else {
-            // (1).f and $1.f call f, without parentheses behind it.
             qualifier = .none
             beforeName = previous
-            effects.formUnion(SpecialFunction.effects(of: token, in: text))
+            seeSelection(of: token)
         }
         if isAfterExecute, executedName.kind == .end { executedName = token }
         switch token.kind {
@@ -142,6 +141,19 @@ struct StatementScanner: ~Escapable {
             effects.insert(.temporary)
             mentionsSettings = true
             afterInto(token)
+        }
+    }
+
+    /// What follows a value and a dot: a field, or a function of the value, without parentheses
+    /// behind it (section 8.16.5 "Using Composite Types in Queries").
+    @inline(never)
+    @_lifetime(self: copy self)
+    private mutating func seeSelection(of name: SQLToken) {
+        let special = SpecialFunction.effects(of: name, in: text)
+        if !special.isEmpty {
+            effects.formUnion(special)
+        } else if !isKnown(name, isQualified: true) {
+            effects.insert(.unknownFunction)
         }
     }
 
@@ -262,8 +274,7 @@ struct StatementScanner: ~Escapable {
         case .word:
             if !isQualified, isSyntax(name) { return true }
             return NameTable.functions.contains(text, name.range, folded: true)
-                || isQualified
-                    && isText(name.start..<min(name.start &+ 4, name.end), "_pg_", folded: true)
+                || isText(qualifier.range, "information_schema", folded: true)
         case .quotedName:
             let range = name.start &+ 1..<max(name.start &+ 1, name.end &- 1)
             return NameTable.functions.contains(text, range, folded: false)
