@@ -32,10 +32,10 @@ ifndef TEST_ARGUMENTS
 		Scripts/run-tests --filter '^IntegrationTests.*/($(subst $(space),|,$(EPOLL_TESTS))):'
 endif
 
-soak: packages-test ## The stress test for longer (SOAK_SECONDS=300, SOAK_SEED=a number), each time from another seed
+soak: packages-test ## The stress and session tests for longer (SOAK_SECONDS=300, SOAK_SEED=a number), each time from another seed
 	swift build --build-tests -j $(JOBS)
 	MARTLET_SOAK_SECONDS=$(SOAK_SECONDS) MARTLET_SOAK_SEED=$(SOAK_SEED) \
-		Scripts/run-tests --filter StressTests
+		Scripts/run-tests --filter 'StressTests|SessionDifferentialTests|SessionTenantTests'
 
 tsan: packages-test ## The integration tests under ThreadSanitizer; any report fails
 	JOBS=$(JOBS) Scripts/test-sanitized thread $(TEST_ARGUMENTS)
