@@ -64,14 +64,19 @@ struct SessionBench {
             port: pooler.server.port
         )
         try reset()
-        let found = try secondTranscript(script, seed, expected.notifications.count)
+        let found = try secondTranscript(
+            script,
+            seed: seed,
+            notificationCount: expected.notifications.count
+        )
         return expected.difference(to: found, of: script)
     }
 
-    private func secondTranscript(
+    /// The run that is compared with the private one.
+    func secondTranscript(
         _ script: SessionScript,
-        _ seed: Int,
-        _ notificationCount: Int
+        seed: Int,
+        notificationCount: Int = 0
     ) throws -> SessionTranscript {
         guard comparison != .privately else {
             return try SessionRun.transcript(

@@ -24,11 +24,11 @@ struct SessionPlan: Sendable {
         firstSeed = hasSeed ? plan.seed &* 1_000_000 : 1
     }
 
-    /// Calls `body` with one seed after the other.
-    func forEachSeed(_ body: (Int) throws -> Bool) rethrows {
+    /// Calls `body` with one seed after the other, until it returns false.
+    func forEachSeed(_ body: (Int) -> Bool) {
         var count = 0
         while count < scriptCount, deadline.map({ !$0.hasPassed }) ?? true {
-            guard try body(firstSeed &+ count) else { return }
+            guard body(firstSeed &+ count) else { return }
             count += 1
         }
     }

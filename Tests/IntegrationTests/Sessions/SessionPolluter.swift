@@ -24,7 +24,6 @@ final class SessionPolluter {
     private var free: RawClient
     private var holder: RawClient
     private let stranger: RawClient?
-    private(set) var record = SessionRotationRecord()
 
     /// How long a polluter waits for the script's server before the other gives way.
     private static let pinnedAfter = Duration.milliseconds(8)
@@ -94,11 +93,9 @@ final class SessionPolluter {
     func rotate() throws {
         try startPolluting(free)
         if try hasServer(free) {
-            record.rotated += 1
             try Self.receiveToTheEnd(free)
             try end(holder)
         } else {
-            record.pinned += 1
             try end(holder)
             try Self.receiveToTheEnd(free)
         }
@@ -238,12 +235,4 @@ final class SessionPolluter {
         case .role, .protocolStatements, .temporaryObjects, .probes: []
         }
     }
-}
-
-/// How often a script's server has changed hands.
-struct SessionRotationRecord: Equatable, Sendable {
-    /// The script's next transaction ran on another server.
-    var rotated = 0
-    /// No server was free: the script's client kept its own.
-    var pinned = 0
 }
