@@ -79,9 +79,9 @@ extension SessionTenant {
 
     private func reset() throws {
         if !isInBlock && random.oneIn(4) {
+            releaseCommonLock()
             try perform("discard all")
             let (startValues, awaited) = (state.startValues, state.awaited)
-            releaseCommonLock()
             state = TenantState()
             (state.startValues, state.settings, state.awaited) = (startValues, startValues, awaited)
         } else if random.oneIn(2) {
@@ -185,7 +185,8 @@ extension SessionTenant {
         }
     }
 
-    private func releaseCommonLock() {
+    /// Before the lock itself is free, when the next tenant may get it.
+    func releaseCommonLock() {
         tenancy.holder.number.withLock { if $0 == number { $0 = nil } }
     }
 
