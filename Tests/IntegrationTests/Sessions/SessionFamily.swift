@@ -59,7 +59,8 @@ enum SessionFamily: String, CaseIterable, Sendable, Comparable, CustomStringConv
         .otherSettings, .customSettings, .absentSettings, .setConfig, .settingsInFunctions, .role,
         .resetAndDiscard, .sqlStatements, .mixedStatements, .temporaryObjects, .cursors,
         .advisoryLocks, .notifications, .listeningChannels, .sequences, .startup,
-        // A second Parse of a name in a block leaves the name on the server.
+        // A second Parse of a name in a block leaves the name on the server, and the unnamed statement
+        // is lost by it, as by a Parse that is skipped after an error.
         .protocolStatements,
     ]
 
