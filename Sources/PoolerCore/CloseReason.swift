@@ -39,6 +39,10 @@ public enum CloseReason: Equatable, Sendable {
     case serverShuttingDown
     case transactionInStatementMode
     case settingsRejected
+    /// max_pinned; the reasons why the client needs its server.
+    case tooManyPinned(PinReasons)
+    /// pin_timeout.
+    case pinTimeout(PinReasons)
 
     // Only servers: no client hears of these.
     case serverLifetimeOver
@@ -84,6 +88,10 @@ public enum CloseReason: Equatable, Sendable {
         case .transactionInStatementMode:
             "transaction blocks not allowed in statement pooling mode"
         case .settingsRejected: "invalid server parameter"
+        case .tooManyPinned(let reasons):
+            "session needs a server of its own (\(reasons.text)), too many do (max_pinned)"
+        case .pinTimeout(let reasons):
+            "session keeps its server (\(reasons.text)) and is idle (pin_timeout)"
         case .serverLifetimeOver: "server lifetime over"
         case .serverIdleTimeout: "server idle timeout"
         case .serverCloseNeeded: "close_needed"

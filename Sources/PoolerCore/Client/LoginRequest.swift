@@ -37,6 +37,7 @@ public struct LoginRequest: Equatable, Sendable {
         }
         database = ""
         user = ""
+        var ofOptions = RangeSet<Int>()
         var unrecognizedOptions: [ByteString] = []
         for parameter in parameters {
             let name = parameter.name.lowercasedASCII
@@ -45,7 +46,9 @@ public struct LoginRequest: Equatable, Sendable {
             } else if name.isText("user") {
                 user = parameter.value
             } else if name.isText("options") {
-                settings += try Self.settings(inOptions: parameter.value, ignored: ignored)
+                let some = try Self.settings(inOptions: parameter.value, ignored: ignored)
+                ofOptions.insert(contentsOf: settings.count..<settings.count + some.count)
+                settings += some
             } else if name.isText("replication") {
                 guard ["false", "off", "no", "0"].contains(parameter.value.lowercasedASCII) else {
                     throw Self.refusal("replication connections are not supported yet")
@@ -56,6 +59,8 @@ public struct LoginRequest: Equatable, Sendable {
                 settings.append(parameter)
             }
         }
+        // As PostgreSQL has it: a parameter counts more than what options say.
+        if !ofOptions.isEmpty { settings = Self.parametersFirst(settings, ofOptions) }
         guard !user.isEmpty else { throw Self.refusal("no username supplied") }
         if database.isEmpty { database = user }
         guard user.count <= Self.userNameLimit else { throw Self.refusal("username too long") }
@@ -70,6 +75,17 @@ public struct LoginRequest: Equatable, Sendable {
             )
             negotiation = writer.bytes
         }
+    }
+
+    private static func parametersFirst(
+        _ settings: [StartupParameter],
+        _ ofOptions: RangeSet<Int>
+    ) -> [StartupParameter] {
+        let others = settings.indices.filter { !ofOptions.contains($0) }
+        let names = Set(others.map { settings[$0].name.lowercasedASCII })
+        return settings.indices.filter { index in
+            !ofOptions.contains(index) || !names.contains(settings[index].name.lowercasedASCII)
+        }.map { settings[$0] }
     }
 
     private static func refusal(_ text: String) -> ErrorResponse {

@@ -31,13 +31,23 @@ public struct PoolCounters: Equatable, BitwiseCopyable, Sendable {
     public var binds: UInt64 = 0
     /// Clients that completed their login.
     public var clientLogins: UInt64 = 0
+    /// Servers that were bound to their client by what it left in the session.
+    public var pins: UInt64 = 0
+    /// Time for which servers were so bound, in microseconds.
+    public var pinMicroseconds: UInt64 = 0
+    /// Times that a server's session was made to fit its client.
+    public var replays: UInt64 = 0
+    /// Those for which the client's request had to wait.
+    public var replayRoundTrips: UInt64 = 0
+    /// Questions to servers about what a client has left in their session.
+    public var probes: UInt64 = 0
 
     /// Starts at zero.
     public init() {}
 
     /// Adds every counter of `right`.
     public static func += (left: inout PoolCounters, right: PoolCounters) {
-        for metric in metricTable {
+        for metric in metricTable + sessionMetricTable {
             left[keyPath: metric.counter] &+= right[keyPath: metric.counter]
         }
     }
@@ -47,7 +57,7 @@ public struct PoolCounters: Equatable, BitwiseCopyable, Sendable {
     /// Where a total shrank, because a pool was forgotten in between, the difference is zero.
     public static func - (left: PoolCounters, right: PoolCounters) -> PoolCounters {
         var difference = PoolCounters()
-        for metric in metricTable {
+        for metric in metricTable + sessionMetricTable {
             let (later, earlier) = (left[keyPath: metric.counter], right[keyPath: metric.counter])
             difference[keyPath: metric.counter] = later > earlier ? later - earlier : 0
         }

@@ -134,3 +134,38 @@ public let metricTable: [MetricRow] = [
         averagesColumn: "avg_client_login_count"
     ),
 ]
+
+/// The counters of what is tracked of sessions, which PgBouncer does not have: columns behind all
+/// others.
+public let sessionMetricTable: [MetricRow] = [
+    MetricRow(
+        "pin_count",
+        \.pins,
+        .perSecond,
+        "Servers that were bound to a client by what it left in its session."
+    ),
+    MetricRow(
+        "pin_time",
+        \.pinMicroseconds,
+        .perEvent(\.pins),
+        "Microseconds for which servers were bound to a client, counted when that ended."
+    ),
+    MetricRow(
+        "replay_count",
+        \.replays,
+        .perSecond,
+        "Servers whose settings were made to fit a client."
+    ),
+    MetricRow(
+        "replay_wait_count",
+        \.replayRoundTrips,
+        .perSecond,
+        "Those for which the client's request had to wait for the server's consent."
+    ),
+    MetricRow(
+        "probe_count",
+        \.probes,
+        .perSecond,
+        "Questions to servers about what a client has left in their session."
+    ),
+]

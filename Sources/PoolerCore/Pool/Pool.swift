@@ -71,6 +71,10 @@ public struct Pool: ~Copyable {
     public private(set) var waiters = WaitQueue()
     /// All servers, in the order in which they were opened.
     public private(set) var servers: [ServerID] = []
+    /// Names of custom settings, in small letters, that sessions may have set.
+    public private(set) var customNames: Set<ByteString> = []
+    /// The number of servers that stay with their client between transactions.
+    public var pinnedCount = 0
     /// The number of servers that are to be replaced as soon as they are free.
     public var outdatedCount = 0
     /// The number of servers that are connecting or logging in.
@@ -99,6 +103,14 @@ public struct Pool: ~Copyable {
     /// Connection attempts that may run at once: enough to fill a pool fast, never a storm.
     private static let attemptLimit = 8
     private static let firstRetryDelay: Microseconds = 100_000
+
+    /// Notes names of settings, of which custom ones are kept, up to a limit.
+    public mutating func noteCustomNames(_ names: [ByteString]) {
+        for name in names
+        where customNames.count < 64 && name.bytes.contains(UInt8(ascii: ".")) {
+            customNames.insert(name)
+        }
+    }
 
     public init(key: PoolKey, settings: Settings) {
         self.key = key

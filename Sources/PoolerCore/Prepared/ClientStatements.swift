@@ -11,6 +11,7 @@ public struct ClientStatements {
         var hash: UInt32
         var slot: UInt32
         var serial: UInt64
+        var effects: SessionEffects
         var isListed: Bool
     }
 
@@ -51,18 +52,30 @@ public struct ClientStatements {
         isEntry(entry) ? entries[Int(entry)]?.serial ?? 0 : 0
     }
 
+    /// What executing an entry's statement may change in the session.
+    public func effects(of entry: UInt32) -> SessionEffects {
+        isEntry(entry) ? entries[Int(entry)]?.effects ?? [] : []
+    }
+
     /// Makes `name`, which must be free, stand for a statement.
     ///
     /// - Parameters:
     ///   - slot: the statement's slot in the store.
     ///   - serial: the statement's serial number there.
+    ///   - effects: what executing it may change in the session.
     /// - Returns: the new entry.
-    public mutating func insert(name: ByteString, slot: UInt32, serial: UInt64) -> UInt32 {
+    public mutating func insert(
+        name: ByteString,
+        slot: UInt32,
+        serial: UInt64,
+        effects: SessionEffects = []
+    ) -> UInt32 {
         let entry = Entry(
             name: name,
             hash: Self.hash(name.span),
             slot: slot,
             serial: serial,
+            effects: effects,
             isListed: false
         )
         let index: UInt32

@@ -1,19 +1,26 @@
 // The texts of all prepared statements that any client has and any server knows, each held once.
-// A statement's identity is everything that Parse says after the name: text and parameter types.
+// A statement's identity is everything that Parse says after the name, text and parameter types, and
+// the settings that decide what that means.
 
 public import PostgresWire
 
 /// Interns prepared statements and counts who uses them.
 public struct StatementStore {
+    private struct Key: Hashable {
+        var body: ByteString
+        var fingerprint: UInt64
+    }
+
     private struct Entry {
         var body: ByteString
+        var settings: ParseSettings
         var useCount: Int
         var serial: UInt64
     }
 
     private var entries: [Entry?] = []
     private var freeSlots: [UInt32] = []
-    private var slots: [ByteString: UInt32] = [:]
+    private var slots: [Key: UInt32] = [:]
     private var nextSerial: UInt64 = 1
 
     public init() {}
@@ -22,12 +29,15 @@ public struct StatementStore {
     public var count: Int { slots.count }
 
     /// The slot of the statement with this Parse body (all after the name), with one more use.
-    public mutating func retain(body: ByteString) -> UInt32 {
-        if let slot = slots[body] {
+    ///
+    /// - Parameter settings: those under which it is prepared.
+    public mutating func retain(body: ByteString, settings: ParseSettings = .none) -> UInt32 {
+        let key = Key(body: body, fingerprint: settings.fingerprint)
+        if let slot = slots[key] {
             retain(slot)
             return slot
         }
-        let entry = Entry(body: body, useCount: 1, serial: nextSerial)
+        let entry = Entry(body: body, settings: settings, useCount: 1, serial: nextSerial)
         nextSerial += 1
         let slot: UInt32
         if let free = freeSlots.popLast() {
@@ -37,7 +47,7 @@ public struct StatementStore {
             slot = UInt32(entries.count)
             entries.append(entry)
         }
-        slots[body] = slot
+        slots[key] = slot
         return slot
     }
 
@@ -54,22 +64,33 @@ public struct StatementStore {
         if entry.useCount > 0 {
             entries[Int(slot)] = entry
         } else {
-            slots[entry.body] = nil
+            slots[Key(body: entry.body, fingerprint: entry.settings.fingerprint)] = nil
             entries[Int(slot)] = nil
             freeSlots.append(slot)
         }
     }
 
-    /// Whether the statement's Parse body is this one.
+    /// Whether the statement's Parse body is this one, and was prepared under these settings.
     ///
     /// Does not allocate.
-    public func isBody(of slot: UInt32, _ span: RawSpan) -> Bool {
-        isSlot(slot) && entries[Int(slot)].map { $0.body.hasSameBytes(as: span) } ?? false
+    public func isBody(
+        of slot: UInt32,
+        _ span: RawSpan,
+        settings: ParseSettings = .none
+    ) -> Bool {
+        guard isSlot(slot), let entry = entries[Int(slot)] else { return false }
+        return entry.settings.fingerprint == settings.fingerprint
+            && entry.body.hasSameBytes(as: span)
     }
 
-    /// The serial number of the statement with this Parse body, if it is in use.
-    public func serial(ofBody body: ByteString) -> UInt64? {
-        slots[body].map { serial(of: $0) }
+    /// The serial number of the statement with this Parse body under these settings, if it is in use.
+    public func serial(ofBody body: ByteString, settings: ParseSettings = .none) -> UInt64? {
+        slots[Key(body: body, fingerprint: settings.fingerprint)].map { serial(of: $0) }
+    }
+
+    /// The settings under which the statement was prepared.
+    public func settings(of slot: UInt32) -> ParseSettings {
+        isSlot(slot) ? entries[Int(slot)]?.settings ?? .none : .none
     }
 
     /// All that follows the name in the statement's Parse.

@@ -61,3 +61,14 @@ public struct ScanRules: Equatable, BitwiseCopyable, Sendable {
         self.encoding = encoding
     }
 }
+
+extension ScanRules {
+    /// Follows a change of the session's settings.
+    public mutating func adopt(_ status: ParameterStatus) {
+        if status.name.isText("client_encoding") {
+            encoding = ScanEncoding(clientEncoding: status.value)
+        } else if status.name.isText("standard_conforming_strings") {
+            standardConformingStrings = status.value.isText("on")
+        }
+    }
+}

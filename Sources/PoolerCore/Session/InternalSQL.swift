@@ -6,11 +6,37 @@ public import PostgresWire
 
 /// Builds internal statements.
 public enum InternalSQL {
+    /// A statement that sets `changes` until the end of the transaction.
+    public static func applyLocally(_ changes: [SettingsChange]) -> ByteString {
+        var text = Array("SELECT ".utf8)
+        for (index, change) in changes.enumerated() {
+            guard case .set(let name, let value) = change else { continue }
+            if index > 0 { text.append(UInt8(ascii: ",")) }
+            text += Array("pg_catalog.set_config(".utf8)
+            text += quotedLiteral(name).bytes + [UInt8(ascii: ",")]
+            text += quotedLiteral(value).bytes + Array(",true)".utf8)
+        }
+        return ByteString(text)
+    }
+
     /// One Query text that makes `changes`.
-    public static func apply(_ changes: [SettingsChange]) -> ByteString {
+    ///
+    /// The role is left first and taken last: what a session may set depends on it.
+    ///
+    /// - Parameter discardingSequences: whether the session shall forget what it has drawn from
+    ///   sequences, too.
+    public static func apply(
+        _ changes: [SettingsChange],
+        discardingSequences: Bool = false
+    ) -> ByteString {
         var text: [UInt8] = []
+        if discardingSequences { text += Array("DISCARD SEQUENCES; ".utf8) }
         var isFirstSet = true
-        for change in changes {
+        let ordered = changes.sorted { Self.rank($0) < Self.rank($1) }
+        if changes.contains(where: { $0.isOfIdentity }) {
+            text += Array("RESET SESSION AUTHORIZATION; RESET ROLE; ".utf8)
+        }
+        for change in ordered {
             switch change {
             case .reset(let name):
                 text += Array("RESET ".utf8) + quotedSettingName(name).bytes + Array("; ".utf8)
@@ -23,6 +49,14 @@ public enum InternalSQL {
             }
         }
         return ByteString(text)
+    }
+
+    private static func rank(_ change: SettingsChange) -> Int {
+        switch change {
+        case .reset: 0
+        case .set(let name, _):
+            name.isText("role") ? 3 : name.isText("session_authorization") ? 2 : 1
+        }
     }
 
     /// A string literal that means `value` whatever standard_conforming_strings says.

@@ -21,6 +21,30 @@ public enum SettingsChange: Equatable, Sendable {
     case reset(name: ByteString)
 }
 
+extension SettingsChange {
+    /// The setting's name.
+    public var name: ByteString {
+        switch self {
+        case .set(let name, _), .reset(let name): name
+        }
+    }
+
+    /// Whether it changes who the session is.
+    var isOfIdentity: Bool { name.isText("role") || name.isText("session_authorization") }
+
+    /// Whether a server can refuse what it has taken before: a name may mean nothing any more, or
+    /// be forbidden to the role.
+    ///
+    /// Such changes are confirmed before the client's own requests are sent.
+    public var canFail: Bool { Self.fragileNames.contains(name.lowercasedASCII) }
+
+    private static let fragileNames: Set<ByteString> = [
+        "role", "session_authorization", "default_tablespace", "temp_tablespaces",
+        "default_table_access_method", "default_text_search_config", "session_replication_role",
+        "temp_buffers",
+    ]
+}
+
 /// Interns states of settings and counts who uses them.
 public struct SettingsStates {
     private struct Setting: Hashable {
@@ -42,6 +66,8 @@ public struct SettingsStates {
         var useCount: Int
         /// The ParameterStatus messages of the state, once they have been asked for.
         var reportedMessages: [UInt8]?
+        /// What matters for prepared statements, once it has been asked for.
+        var parseSettings: ParseSettings?
     }
 
     /// The outcome of one `setting(_:to:in:isReported:)`.
@@ -70,7 +96,7 @@ public struct SettingsStates {
     /// Settings that a session cannot change, or that say who it is: never replayed.
     private static let fixedNames: Set<ByteString> = [
         "server_version", "server_encoding", "integer_datetimes", "is_superuser",
-        "session_authorization", "in_hot_standby",
+        "in_hot_standby",
     ]
 
     /// Whether a reported setting belongs to a client's state.
@@ -169,7 +195,36 @@ public struct SettingsStates {
         return entries[Int(id.index)]?.settings.first { $0.name == index }?.value
     }
 
+    /// What of a state decides about the meaning of prepared statements.
+    public mutating func parseSettings(of id: SettingsID) -> ParseSettings {
+        guard let entry = entries[Int(id.index)] else { return .none }
+        if let settings = entry.parseSettings { return settings }
+        let settings = ParseSettings(
+            of: entry.settings.map { (names[$0.name].spelling, $0.value) }
+        )
+        entries[Int(id.index)]?.parseSettings = settings
+        return settings
+    }
+
+    /// How statements are cut into tokens in a session in this state.
+    public func scanRules(of id: SettingsID) -> ScanRules {
+        var rules = ScanRules()
+        for name: ByteString in ["client_encoding", "standard_conforming_strings"] {
+            guard let value = value(of: name, in: id) else { continue }
+            rules.adopt(ParameterStatus(name: name, value: value))
+        }
+        return rules
+    }
+
+    /// The names of the settings of a state, in small letters.
+    public func names(of id: SettingsID) -> [ByteString] {
+        (entries[Int(id.index)]?.settings ?? []).map { names[$0.name].spelling.lowercasedASCII }
+    }
+
     /// What turns the state `actual` into `desired`, resets first.
+    ///
+    /// A new session authorization ends the role: then the role is among the changes even where it
+    /// is the same.
     public func changes(from actual: SettingsID, to desired: SettingsID) -> [SettingsChange] {
         guard actual != desired else { return [] }
         let old = entries[Int(actual.index)]?.settings ?? []
@@ -180,10 +235,72 @@ public struct SettingsStates {
                 changes.append(.reset(name: names[setting.name].spelling))
             }
         }
+        var endsRole = false
         for setting in new where !old.contains(setting) {
-            changes.append(.set(name: names[setting.name].spelling, value: setting.value))
+            let name = names[setting.name].spelling
+            if name.isText("session_authorization") { endsRole = true }
+            changes.append(.set(name: name, value: setting.value))
+        }
+        if endsRole, let role = value(of: "role", in: desired),
+            value(of: "role", in: actual) == role
+        {
+            changes.append(.set(name: "role", value: role))
         }
         return changes
+    }
+
+    /// The state of a session of which the server has said what `evidence` has, with one more use;
+    /// `id` keeps its own.
+    public mutating func confirmed(by evidence: SessionEvidence, in id: SettingsID) -> SettingsID {
+        var settings = entries[Int(id.index)]?.settings ?? []
+        if evidence.isComplete {
+            settings.removeAll { !names[$0.name].isReported }
+        }
+        for (name, value) in evidence.settings {
+            // Reported values have come by ParameterStatus.
+            if let index = nameIndices[name], names[index].isReported { continue }
+            let isAbsent = name.isText("role") && value?.isText("none") == true
+            guard let value, !isAbsent else {
+                guard let index = nameIndices[name] else { continue }
+                settings.removeAll { $0.name == index }
+                continue
+            }
+            let index = nameIndex(of: name, isReported: false)
+            settings.removeAll { $0.name == index }
+            guard settings.count < Self.settingLimit else {
+                forgetIfUnused(index)
+                continue
+            }
+            let place = settings.firstIndex { $0.name > index } ?? settings.endIndex
+            settings.insert(Setting(name: index, value: value), at: place)
+        }
+        return intern(settings)
+    }
+
+    /// The state of a session in which RESET gives what the client began with, with one more use;
+    /// `id` keeps its own.
+    ///
+    /// - Parameters:
+    ///   - start: what the client began with.
+    ///   - defaults: what a server begins with, and RESET gives there.
+    ///   - changed: the names, in small letters, that the session has changed since.
+    public mutating func restored(
+        _ id: SettingsID,
+        start: SettingsID,
+        defaults: SettingsID,
+        unless changed: Set<ByteString>
+    ) -> SettingsID {
+        let own = (entries[Int(start.index)]?.settings ?? []).filter {
+            !(entries[Int(defaults.index)]?.settings.contains($0) ?? false)
+                && !changed.contains(names[$0.name].spelling.lowercasedASCII)
+        }
+        var settings = entries[Int(id.index)]?.settings ?? []
+        for setting in own {
+            settings.removeAll { $0.name == setting.name }
+            let place = settings.firstIndex { $0.name > setting.name } ?? settings.endIndex
+            settings.insert(setting, at: place)
+        }
+        return intern(settings)
     }
 
     /// The state of a server after it has confirmed `changes`, with one more use; `id` keeps its

@@ -7,6 +7,7 @@ import PostgresWire
 /// Values that replace global ones for one database or user; nil means "as globally".
 public struct Overrides: Sendable, Equatable {
     public var poolMode: PoolMode?
+    public var sessionTracking: SessionTracking?
     /// Replaces `default_pool_size`; 0 = unlimited.
     public var poolSize: Int?
     public var minPoolSize: Int?

@@ -210,6 +210,14 @@ public let settingTable: [SettingRow] = [
         doc: "Longest protocol message accepted, in bytes."
     ),
     .int(
+        "max_pinned",
+        \.maxPinned,
+        .live,
+        .pooling,
+        doc:
+            "Servers of a pool that clients may keep between transactions (SHOW PINS). 0 = all."
+    ),
+    .int(
         "max_prepared_statements",
         \.maxPreparedStatements,
         .live,
@@ -247,6 +255,14 @@ public let settingTable: [SettingRow] = [
         .restart,
         .process,
         doc: "File to write the process id to."
+    ),
+    .duration(
+        "pin_timeout",
+        \.pinTimeout,
+        .live,
+        .timeouts,
+        doc:
+            "Disconnect a client that keeps its server and is idle this long. 0 = never."
     ),
     .int(
         "pkt_buf",
@@ -382,6 +398,16 @@ public let settingTable: [SettingRow] = [
         .live,
         .pooling,
         doc: "Use the server that has been idle longest instead of the one used last."
+    ),
+    .keyword(
+        "session_tracking",
+        \.sessionTracking,
+        .live,
+        .pooling,
+        pgbouncer: .full,
+        override: .in(.databases, .users, at: \.sessionTracking),
+        doc:
+            "What follows a client to other servers: full = its session, reported = reported settings."
     ),
     .duration(
         "stats_period",

@@ -42,6 +42,14 @@ public enum PoolMode: String, SettingKeyword {
     case statement
 }
 
+/// How much of a client's session follows it from server to server.
+public enum SessionTracking: String, SettingKeyword {
+    /// All of it; where nothing else is right, the server stays with its client.
+    case full
+    /// The settings that PostgreSQL reports, and those asked for at login.
+    case reported
+}
+
 /// How clients prove who they are.
 public enum AuthType: String, SettingKeyword {
     /// Anybody may log in under any name.

@@ -41,6 +41,11 @@ public struct Settings: Sendable, Equatable {
     public var dnsNXDomainTTL: Microseconds = .seconds(15)
 
     // Pooling and limits.
+    public var sessionTracking = SessionTracking.full
+    /// The most servers of a pool that may be bound to a client; 0 = all.
+    public var maxPinned = 0
+    /// How long a server may be bound to a client that does nothing; 0 = for ever.
+    public var pinTimeout: Microseconds = 0
     public var poolMode = PoolMode.transaction
     public var defaultPoolSize = 20
     public var minPoolSize = 0
@@ -103,6 +108,14 @@ public struct Settings: Sendable, Equatable {
         for row in settingTable {
             row.applyPgBouncerDefault(&self)
         }
+    }
+
+    /// Whether what clients leave in their servers' sessions is tracked: not where a client keeps its
+    /// server anyway.
+    public var tracksSessions: Bool {
+        if case .session = poolMode { return false }
+        if case .reported = sessionTracking { return false }
+        return true
     }
 
     /// Whether prepared statements are tracked: not where a client keeps its server anyway.

@@ -207,6 +207,11 @@ extension Worker {
         startClock(server)
         switch request {
         case .query:
+            if pools[servers[server].pool].tracksSessions,
+                !noteQuery(header, at: offset, of: bytes, from: slot)
+            {
+                return nil
+            }
             forgetUnnamedStatement(of: slot)
             servers[server].machine.expect(Expectation(.query, .client))
         case .sync:
@@ -215,6 +220,9 @@ extension Worker {
             undoDropped(server)
         case .execute: servers[server].machine.expect(Expectation(.execute, .client))
         case .extended(let kind):
+            if pools[servers[server].pool].tracksSessions {
+                noteUntracked(kind, header, at: offset, of: bytes, from: slot)
+            }
             if pools[servers[server].pool].tracksStatements,
                 !trackUnnamed(kind, header, at: offset, of: bytes, from: slot)
             {
@@ -231,6 +239,9 @@ extension Worker {
                     return nil
                 }
                 return sendNamed(kind, header, at: offset, of: bytes, from: slot)
+            }
+            if pools[servers[server].pool].tracksSessions {
+                noteUntracked(kind, header, at: offset, of: bytes, from: slot)
             }
             servers[server].machine.expect(Expectation(kind, .client))
         }

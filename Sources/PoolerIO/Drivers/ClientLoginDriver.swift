@@ -361,7 +361,7 @@ extension Worker {
     }
 
     /// The state that a new server's session starts with, with one more use.
-    private func defaults(of pool: PoolID) -> SettingsID? {
+    func defaults(of pool: PoolID) -> SettingsID? {
         pools[pool].shared.withLock { pool in
             if let defaults = pool.defaults { states.retain(defaults) }
             return pool.defaults
@@ -424,6 +424,9 @@ extension Worker {
         rememberConfirmed(slot, pool)
         clients[slot].phase = .ready
         clients[slot].attachment = .none
+        clients[slot].startSettings = clients[slot].settings
+        states.retain(clients[slot].startSettings)
+        clients[slot].scanRules = states.scanRules(of: clients[slot].settings)
         pools[pool].counters.clientLogins &+= 1
         var writer = ByteWriter(capacity: 1_024)
         writer.write(reply)

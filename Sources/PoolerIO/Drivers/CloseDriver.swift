@@ -59,6 +59,8 @@ extension Worker {
         }
         states.release(clients[slot].settings)
         clients[slot].settings = .empty
+        states.release(clients[slot].startSettings)
+        clients[slot].startSettings = .empty
         forgetStatements(of: slot)
         releaseUnnamedStatement(of: slot)
         stopWaitingForKeys(slot)

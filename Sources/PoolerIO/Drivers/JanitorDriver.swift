@@ -156,6 +156,11 @@ extension Worker {
         {
             return closeClient(client, .transactionTimeout)
         }
+        if limits.pinTimeout > 0, !servers[slot].pins.isEmpty, servers[slot].machine.isClean,
+            now - servers[slot].lastAnswerTime >= limits.pinTimeout
+        {
+            return closeClient(client, .pinTimeout(servers[slot].pins))
+        }
         if limits.idleTransactionTimeout > 0, servers[slot].machine.isSettled,
             servers[slot].machine.transactionStatus != .idle,
             now - servers[slot].lastAnswerTime >= limits.idleTransactionTimeout

@@ -35,6 +35,12 @@ extension Worker {
     }
 
     private mutating func takeHomeServer(_ pool: PoolID, for slot: UInt32) -> UInt32? {
+        // The one that has the values which the client has drawn from sequences.
+        if clients[slot].usesSequences, let last = clients[slot].lastServer,
+            servers.home(ofFree: last) == id, servers.take(last, from: id)
+        {
+            return last.index
+        }
         // Turns are taken over all servers, wherever they are.
         if pools[pool].settings.serverRoundRobin { return nil }
         while let server = pools[pool].idle.take(preferring: clients[slot].settings) {
@@ -72,6 +78,7 @@ extension Worker {
         assert(servers[server].state.isFree && !servers[server].hasClient)
         assert(!clients[slot].hasServer && !clients[slot].isWaiting)
         // A new server needs no check: its login was one.
+        let isNew = !servers[server].hasServed
         let mustCheck =
             servers[server].state == .used
             || pools[pool].settings.serverCheckDelay == 0 && servers[server].hasServed
@@ -80,6 +87,8 @@ extension Worker {
         servers[server].client = slot
         servers[server].requestTime = now
         clients[slot].server = server
+        servers[server].answerCount = 0
+        if isNew { servers[server].sequenceOwner = clients[slot].number }
         pools[pool].counters.serverAssignments &+= 1
         if clients[slot].phase == .awaitingWelcome { adoptLoginSettings(slot, on: server) }
         if mustCheck, let text = pools[pool].settings.serverCheckQuery.queryText {
@@ -98,21 +107,32 @@ extension Worker {
     ///
     /// - Returns: whether the client can send now.
     mutating func replaySettings(_ slot: UInt32, on server: UInt32) -> Bool {
-        guard servers[server].settings != clients[slot].settings else { return true }
+        let hasOthersValues = servers[server].sequenceOwner != clients[slot].number
+        if hasOthersValues { servers[server].sequenceOwner = 0 }
+        let discardsSequences =
+            hasOthersValues && pools[servers[server].pool].usesSequences
+        guard servers[server].settings != clients[slot].settings || discardsSequences else {
+            return true
+        }
         let changes = states.changes(
             from: servers[server].settings,
             to: clients[slot].settings
         )
-        guard !changes.isEmpty else {
+        guard !changes.isEmpty || discardsSequences else {
             adoptSettings(slot, from: server)
             return true
         }
+        if discardsSequences { servers[server].sequenceOwner = clients[slot].number }
         servers[server].task = .replaying(changes)
-        let text = InternalSQL.apply(changes)
-        if clients[slot].phase == .ready && toServer.isEmpty {
+        pools[servers[server].pool].counters.replays &+= 1
+        let text = InternalSQL.apply(changes, discardingSequences: discardsSequences)
+        if clients[slot].phase == .ready && toServer.isEmpty
+            && !changes.contains(where: { $0.canFail })
+        {
             toServer.insert(internalQuery(text, to: server))
             return true
         }
+        pools[servers[server].pool].counters.replayRoundTrips &+= 1
         clients[slot].isPreparing = true
         sendInternal(text, to: server)
         return false
@@ -145,7 +165,7 @@ extension Worker {
     }
 
     /// A query of the pooler's own, which has to be sent to the server next.
-    private mutating func internalQuery(_ text: ByteString, to server: UInt32) -> [UInt8] {
+    mutating func internalQuery(_ text: ByteString, to server: UInt32) -> [UInt8] {
         var writer = ByteWriter()
         writer.message(.query) { $0.writeCString(text) }
         servers[server].taskError = nil
@@ -157,8 +177,11 @@ extension Worker {
     // MARK: A server is done with a client
 
     /// Parts a server from its client between transactions.
-    mutating func release(_ server: UInt32) {
-        let slot = part(server)
+    ///
+    /// - Parameter keepingSettings: whether the client has its own settings already; otherwise it has
+    ///   the server's from now on.
+    mutating func release(_ server: UInt32, keepingSettings: Bool = false) {
+        let slot = part(server, keepingSettings: keepingSettings)
         if pools[servers[server].pool].settings.serverResetQueryAlways {
             resetOrFree(server)
         } else {
@@ -167,12 +190,13 @@ extension Worker {
         readIfWelcome(slot)
     }
 
-    /// Takes a server from its client, whose session keeps the server's settings.
+    /// Takes a server from its client.
     ///
+    /// - Parameter keepingSettings: as in `release`.
     /// - Returns: the client.
-    mutating func part(_ server: UInt32) -> UInt32 {
+    mutating func part(_ server: UInt32, keepingSettings: Bool = false) -> UInt32 {
         let slot = servers[server].client
-        adoptSettings(slot, from: server)
+        if !keepingSettings { adoptSettings(slot, from: server) }
         detach(slot, from: server)
         return slot
     }
@@ -182,6 +206,7 @@ extension Worker {
         // It was perhaps not read from because this client was slow.
         servers[server].transport.setReading(true, reactor)
         clients[slot].server = noSlot
+        if clients[slot].usesSequences { clients[slot].lastServer = servers[server].id }
         clients[slot].isPreparing = false
         clients[slot].requestTime = now
         servers[server].queryStart = 0
@@ -214,6 +239,7 @@ extension Worker {
     /// Runs server_reset_query where it is called for, and then frees the server.
     mutating func resetOrFree(_ server: UInt32) {
         let settings = pools[servers[server].pool].settings
+        if servers[server].isSessionTouched { return cleanSession(server) }
         let isWanted = settings.poolMode == .session || settings.serverResetQueryAlways
         guard isWanted, !settings.serverResetQuery.isEmpty else { return becomeFree(server) }
         servers[server].task = .resetting

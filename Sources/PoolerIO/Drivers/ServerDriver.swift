@@ -68,6 +68,8 @@ extension Worker {
                 servers[slot].hasClient
             {
                 toClient.take(offset..<step.end, of: bytes)
+            } else if servers[slot].probe != nil {
+                keepAnswer(slot, bytes.extracting(offset..<step.end))
             }
             offset = step.end
             switch step.event {
@@ -130,12 +132,18 @@ extension Worker {
         }
     }
 
+    /// Keeps a part of the answer to the question about the server's session.
+    private mutating func keepAnswer(_ slot: UInt32, _ bytes: RawSpan) {
+        unsafe bytes.withUnsafeBytes { unsafe servers[slot].taskAnswer.append(contentsOf: $0) }
+    }
+
     /// Whether the ErrorResponse that was just read says only why the server ends.
     ///
     /// It concerns a client that keeps its server between transactions, but no other.
     private func isDyingWords(_ slot: UInt32) -> Bool {
         guard servers[slot].machine.isErrorUnasked else { return false }
         guard servers[slot].hasClient else { return true }
+        guard servers[slot].pins.isEmpty else { return false }
         if case .session = pools[servers[slot].pool].settings.poolMode { return false }
         return true
     }
@@ -190,7 +198,8 @@ extension Worker {
             if mode == .statement { closeClient(client, .transactionInStatementMode) }
             return
         }
-        if mode != .session && servers[slot].machine.isClean { release(slot) }
+        guard mode != .session && servers[slot].machine.isClean else { return }
+        servers[slot].isSessionTouched ? settleSession(slot) : release(slot)
     }
 
     private mutating func countAnswer(_ slot: UInt32, _ status: TransactionStatus) {
@@ -198,6 +207,7 @@ extension Worker {
         servers[slot].lastAnswerTime = now
         pools[pool].counters.queries &+= 1
         guard servers[slot].hasClient else { return }
+        if servers[slot].answerCount < 2 { servers[slot].answerCount += 1 }
         let queryTime = now - servers[slot].queryStart
         pools[pool].counters.queryMicroseconds &+= UInt64(max(0, queryTime))
         servers[slot].queryStart = servers[slot].machine.isSettled ? 0 : now
@@ -221,6 +231,7 @@ extension Worker {
             isReported: true
         )
         states.release(old)
+        if servers[slot].hasClient { clients[servers[slot].client].scanRules.adopt(status) }
     }
 
     // MARK: Tracked statements
@@ -336,6 +347,8 @@ extension Worker {
             if replaySettings(client, on: slot) { serverIsReady(for: client) }
         case .replaying(let changes):
             settingsReplayed(slot, changes, error)
+        case .probing:
+            sessionProbed(slot, error)
         case .rollingBack:
             isIdle ? resetOrFree(slot) : closeServer(slot, .clientLeftInTransaction)
         case .resetting:
@@ -343,6 +356,8 @@ extension Worker {
             let old = servers[slot].settings
             servers[slot].settings = states.reportedPart(of: old)
             states.release(old)
+            servers[slot].doubts.forget()
+            setPins(slot, [])
             becomeFree(slot)
         }
     }
@@ -361,6 +376,8 @@ extension Worker {
         let client = servers[slot].client
         if var error {
             error.severity = ByteString(Severity.fatal.rawValue)
+            // Nothing is under way any more: the server is free for others.
+            clients[client].isPreparing = false
             return closeClient(client, .clientRefused(error))
         }
         adoptSettings(client, from: slot)
@@ -401,7 +418,7 @@ extension Worker {
         if servers[slot].state == .login { return loginFailed(slot, reason) }
         guard servers[slot].hasClient else { return closeServer(slot, reason) }
         let client = servers[slot].client
-        if clients[client].isPreparing {
+        if clients[client].isPreparing && !servers[slot].isSessionTouched {
             waitAgain(client)
             servers[slot].client = noSlot
             closeServer(slot, reason)
@@ -424,6 +441,7 @@ extension Worker {
             logServer(slot, .warning, "server said: \(error.message)")
         }
         logServerClosed(slot, reason)
+        setPins(slot, [])
         if servers[slot].machine.isClean { sendTerminate(slot) }
         for expectation in servers[slot].machine.takeAll()
         where expectation.request == .close && expectation.route == .pooler

@@ -129,6 +129,7 @@ extension Worker {
         if clients[slot].hasServer {
             row.link = servers[clients[slot].server].number
             row.remoteProcessID = Int(servers[clients[slot].server].cancelKey?.processID ?? 0)
+            row.pins = servers[clients[slot].server].pins
         }
         row.applicationName =
             states.value(of: "application_name", in: clients[slot].settings) ?? ""
@@ -187,6 +188,11 @@ extension Worker {
         row.preparedStatementCount = servers[slot].statements.count
         row.id = Int(servers[slot].number)
         row.worker = Int(id.index)
+        row.pins = servers[slot].pins
+        if !row.pins.isEmpty {
+            row.pinTime = timestamp(servers[slot].pinTime)
+            row.pinStatement = servers[slot].pinStatement
+        }
         row.buffers.packetAvailable = servers[slot].held.count
         row.buffers.sendAvailable = servers[slot].transport.unsentByteCount
         return row
@@ -220,6 +226,7 @@ extension Worker {
             ($0.waiters.count, $0.clientCount, $0.waiters.first?.since, $0.settings.poolMode)
         }
         let counts = serverCounts(pool, part)
+        row.serverPinned = pool.withLock { $0.pinnedCount }
         row.clientWaiting = waitingCount
         row.clientActive = clientCount - waitingCount
         row.serverActive = counts[.active] ?? 0

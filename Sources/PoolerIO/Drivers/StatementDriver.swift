@@ -35,11 +35,13 @@ extension Worker {
                 entry(named: bytes.extracting(bodyStart..<nameEnd), of: slot) == nil
             else { return nil }
             let body = ByteString(copying: bytes.extracting(nameEnd + 1..<end))
-            guard let serial = statements.serial(ofBody: body),
+            let settings = states.parseSettings(of: clients[slot].settings)
+            guard let serial = statements.serial(ofBody: body, settings: settings),
                 pools[pool].shared.withLock({ $0.acceptedStatements.contains(serial) })
             else { return nil }
             let name = ByteString(copying: bytes.extracting(bodyStart..<nameEnd))
-            _ = insertStatement(name, statements.retain(body: body), of: slot)
+            let statement = statements.retain(body: body, settings: settings)
+            _ = insertStatement(name, statement, of: slot)
             pools[pool].counters.clientParses &+= 1
             toClient.insertEmptyMessage(.parseComplete, among: bytes)
         case .named(.close):
@@ -90,6 +92,17 @@ extension Worker {
         }
         if servers[server].machine.hasUnnamedInDoubt { return false }
         ensureUnnamed(on: server, for: slot, among: bytes)
+        if kind == .bind {
+            noteExecution(
+                of: clients[slot].unnamedStatement,
+                clients[slot].unnamedEffects,
+                with: bytes.extracting(
+                    offset..<min(offset + header.messageByteCount, bytes.byteCount)
+                ),
+                on: server,
+                for: slot
+            )
+        }
         return true
     }
 
@@ -103,11 +116,20 @@ extension Worker {
         let old = clients[slot].unnamedStatement
         guard header.bodyByteCount > 1, header.bodyByteCount <= Self.trackedParseLimit,
             end <= bytes.byteCount
-        else { return releaseUnnamedStatement(of: slot) }
+        else {
+            releaseUnnamedStatement(of: slot)
+            clients[slot].unnamedEffects = .opaque
+            return
+        }
         let body = bytes.extracting(offset + MessageHeader.byteCount + 1..<end)
-        if old != noSlot && statements.isBody(of: old, body) { return }
+        let settings = parseSettings(on: clients[slot].server)
+        if old != noSlot && statements.isBody(of: old, body, settings: settings) { return }
         releaseUnnamedStatement(of: slot)
-        clients[slot].unnamedStatement = statements.retain(body: ByteString(copying: body))
+        clients[slot].unnamedEffects = effects(ofParse: body, from: slot)
+        clients[slot].unnamedStatement = statements.retain(
+            body: ByteString(copying: body),
+            settings: settings
+        )
     }
 
     /// Prepares the client's unnamed statement again, if the server has another one; if the client
@@ -121,10 +143,12 @@ extension Worker {
         let statement = clients[slot].unnamedStatement
         if statement != noSlot {
             let body = statements.body(of: statement)
-            servers[server].machine.expect(Expectation(.parse, .pooler))
-            toServer.insertHeader(.parse, bodyByteCount: 1 + body.count, among: bytes)
-            toServer.insert(CollectionOfOne(0), among: bytes)
-            toServer.insert(body.bytes, among: bytes)
+            underSettings(of: statement, on: server, among: bytes) { worker in
+                worker.servers[server].machine.expect(Expectation(.parse, .pooler))
+                worker.toServer.insertHeader(.parse, bodyByteCount: 1 + body.count, among: bytes)
+                worker.toServer.insert(CollectionOfOne(0), among: bytes)
+                worker.toServer.insert(body.bytes, among: bytes)
+            }
         } else {
             servers[server].machine.expect(Expectation(.close, .pooler))
             toServer.insertHeader(.close, bodyByteCount: 2, among: bytes)
@@ -151,7 +175,9 @@ extension Worker {
     /// Forgets the unnamed statement of a client.
     mutating func releaseUnnamedStatement(of slot: UInt32) {
         let statement = exchange(&clients[slot].unnamedStatement, with: noSlot)
-        if statement != noSlot { statements.release(statement) }
+        guard statement != noSlot else { return }
+        statements.release(statement)
+        clients[slot].unnamedEffects = []
     }
 
     // MARK: Named statements
@@ -203,7 +229,8 @@ extension Worker {
             return sendDuplicateParse(header, name, at: offset, of: bytes, from: slot)
         }
         let body = ByteString(copying: bytes.extracting(nameEnd + 1..<end))
-        let statement = statements.retain(body: body)
+        let settings = parseSettings(on: server)
+        let statement = statements.retain(body: body, settings: settings)
         let entry = insertStatement(ByteString(copying: name), statement, of: slot)
         if servers[server].machine.transactionStatus != .inFailedTransaction,
             servers[server].statements.use(statement)
@@ -274,6 +301,12 @@ extension Worker {
             servers[server].machine.expect(Expectation(.bind, .client))
             return passOn(header, at: offset, of: bytes, from: slot)
         }
+        noteExecution(
+            ofNamed: name,
+            with: arrived.extracting(nameEnd..<arrivedEnd),
+            on: server,
+            for: slot
+        )
         servers[server].machine.expect(Expectation(.bind, .client))
         let growth = StatementName.byteCount(serial: serial) - (name.byteCount + 1)
         toServer.insertHeader(.bind, bodyByteCount: header.bodyByteCount + growth, among: bytes)
@@ -360,6 +393,26 @@ extension Worker {
         return passOn(header, at: offset, of: bytes, from: slot)
     }
 
+    /// Notes what executing a statement may change that the client means by `name`.
+    private mutating func noteExecution(
+        ofNamed name: RawSpan,
+        with values: RawSpan,
+        on server: UInt32,
+        for slot: UInt32
+    ) {
+        guard let entry = entry(named: name, of: slot) else { return }
+        let names = clients[slot].names
+        let effects = statementNames[names].effects(of: entry)
+        guard !effects.isDisjoint(with: SessionDoubts.relevantEffects) else { return }
+        noteExecution(
+            of: statementNames[names].slot(of: entry),
+            effects,
+            with: values,
+            on: server,
+            for: slot
+        )
+    }
+
     /// What a client means by the name of a prepared statement.
     private func entry(named name: RawSpan, of slot: UInt32) -> UInt32? {
         let names = clients[slot].names
@@ -376,10 +429,12 @@ extension Worker {
             clients[slot].names = statementNames.nextIdentity.slot
             statementNames.insert(ClientStatements())
         }
+        let body = statements.body(of: statement)
         return statementNames[clients[slot].names].insert(
             name: name,
             slot: statement,
-            serial: statements.serial(of: statement)
+            serial: statements.serial(of: statement),
+            effects: effects(ofParse: body.span, from: slot)
         )
     }
 
@@ -400,16 +455,82 @@ extension Worker {
         servers[server].statements.insert(statement)
         statements.retain(statement)
         pools[servers[server].pool].counters.serverParses &+= 1
-        servers[server].machine.expect(Expectation(.parse, .pooler, statement: statement))
         let body = statements.body(of: statement)
-        toServer.insertHeader(
-            .parse,
-            bodyByteCount: StatementName.byteCount(serial: serial) + body.count,
-            among: bytes
-        )
-        toServer.insertServerName(serial: serial, among: bytes)
-        toServer.insert(body.bytes, among: bytes)
+        underSettings(of: statement, on: server, among: bytes) { worker in
+            worker.servers[server].machine.expect(
+                Expectation(.parse, .pooler, statement: statement)
+            )
+            worker.toServer.insertHeader(
+                .parse,
+                bodyByteCount: StatementName.byteCount(serial: serial) + body.count,
+                among: bytes
+            )
+            worker.toServer.insertServerName(serial: serial, among: bytes)
+            worker.toServer.insert(body.bytes, among: bytes)
+        }
         return serial
+    }
+
+    /// The settings under which a server reads what is sent to it next.
+    private func parseSettings(on server: UInt32) -> ParseSettings {
+        if case .replaying = servers[server].task, servers[server].hasClient {
+            return states.parseSettings(of: clients[servers[server].client].settings)
+        }
+        return states.parseSettings(of: servers[server].settings)
+    }
+
+    /// Puts a Parse into the stream so that it is read under the settings under which the client has
+    /// prepared the statement, whatever it has now.
+    private mutating func underSettings(
+        of statement: UInt32,
+        on server: UInt32,
+        among bytes: RawSpan,
+        _ parse: (inout Worker) -> Void
+    ) {
+        let current = parseSettings(on: server)
+        let prepared = statements.settings(of: statement)
+        let changes = prepared.changes(from: current)
+        setLocally(changes, on: server, among: bytes)
+        parse(&self)
+        if !changes.isEmpty {
+            setLocally(current.changes(from: prepared), on: server, among: bytes)
+        }
+    }
+
+    /// Changes settings until the end of the transaction, by a statement that leaves the client's
+    /// unnamed one alone.
+    private mutating func setLocally(
+        _ changes: [SettingsChange],
+        on server: UInt32,
+        among bytes: RawSpan
+    ) {
+        guard !changes.isEmpty else { return }
+        var writer = ByteWriter()
+        let name: ByteString = "MARTLET_SET"
+        writer.message(.parse) { body in
+            body.writeCString(name)
+            body.writeCString(InternalSQL.applyLocally(changes))
+            body.write(Int16(0))
+        }
+        writer.message(.bind) { body in
+            body.writeCString(name)
+            body.writeCString(name)
+            for _ in 0..<3 { body.write(Int16(0)) }
+        }
+        writer.message(.execute) { body in
+            body.writeCString(name)
+            body.write(Int32(0))
+        }
+        for target in [UInt8(ascii: "P"), UInt8(ascii: "S")] {
+            writer.message(.close) { body in
+                body.write(target)
+                body.writeCString(name)
+            }
+        }
+        for request: Expectation.Request in [.parse, .bind, .execute, .close, .close] {
+            servers[server].machine.expect(Expectation(request, .pooler))
+        }
+        toServer.insert(writer.bytes, among: bytes)
     }
 
     /// Closes the statement that the server used longest ago, if it has as many as it may.

@@ -57,6 +57,16 @@ struct Client: ~Copyable {
     var names = noSlot
     /// The client's unnamed statement in the statement store, or `noSlot`.
     var unnamedStatement = noSlot
+    /// What executing that may change.
+    var unnamedEffects: SessionEffects = []
+    /// How its statements are cut into tokens.
+    var scanRules = ScanRules()
+    /// Whether it has asked for the values that its session has drawn from sequences, and the server
+    /// that has the last ones.
+    var usesSequences = false
+    var lastServer: ServerID?
+    /// What RESET gives the client.
+    var startSettings = SettingsID.empty
     /// The server that the client has, or `noSlot`.
     var server = noSlot
     /// The ticket in the pool's queue, while `isWaiting`.
@@ -140,6 +150,8 @@ struct Server: ~Copyable {
         case settingUp
         /// server_check_query, before a client gets it.
         case checking
+        /// Being asked what its client has left in the session: `probe`.
+        case probing
         /// Its settings are being made to fit its client.
         case replaying([SettingsChange])
         /// ROLLBACK, after its client left in a transaction.
@@ -166,6 +178,13 @@ struct Server: ~Copyable {
     var statements = ServerStatements()
     /// The number of the client whose unnamed statement the server has; 0 if it is nobody's.
     var unnamedOwner: UInt64 = 0
+    /// What its client may have changed of the session since that was last certain.
+    var doubts = SessionDoubts()
+    /// Why it stays with its client between transactions, since when, and the beginning of the
+    /// statement that last gave reason to ask.
+    var pins: PinReasons = []
+    var pinTime: Microseconds = 0
+    var pinStatement: ByteString = ""
     /// The client that has the server, or `noSlot`.
     var client = noSlot
     /// The client of another worker that gets the server, once it has left this worker's event loop.
@@ -173,6 +192,13 @@ struct Server: ~Copyable {
     /// When the current query and transaction of the client began; 0 means there is none.
     var queryStart: Microseconds = 0
     var transactionStart: Microseconds = 0
+    /// The number of the client whose sequence values it has, if they are one client's.
+    var sequenceOwner: UInt64 = 0
+    /// How many queries of its client it has answered, as far as that matters.
+    var answerCount: UInt8 = 0
+    /// What a server is asked about its session, and its answer so far.
+    var probe: SessionProbe?
+    var taskAnswer: [UInt8] = []
     /// The error that the current task got from the server.
     var taskError: ErrorResponse?
     /// Cancel requests that are on their way to it.
@@ -208,6 +234,9 @@ struct Server: ~Copyable {
     }
 
     var hasClient: Bool { client != noSlot }
+
+    /// Whether the session is not known to be like that of any other server.
+    var isSessionTouched: Bool { !doubts.isEmpty || !pins.isEmpty }
 }
 
 /// A connection that carries a CancelRequest to a server and waits until it is closed.

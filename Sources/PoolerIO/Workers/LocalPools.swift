@@ -10,10 +10,19 @@ struct LocalPool: ~Copyable {
     let key: PoolKey
     /// The settings that hold for this database and user.
     var settings: Settings {
-        didSet { tracksStatements = settings.tracksStatements }
+        didSet {
+            tracksStatements = settings.tracksStatements
+            tracksSessions = settings.tracksSessions
+        }
     }
     /// Whether prepared statements are tracked.
     private(set) var tracksStatements: Bool
+    /// Whether it is tracked what clients leave in their servers' sessions.
+    private(set) var tracksSessions: Bool
+    /// Whether any client has asked for what its session has drawn from sequences.
+    var usesSequences = false
+    /// What is known of the functions of its database.
+    var functionTrust = FunctionTrust()
     /// What the clients and servers of this worker have counted.
     var counters = PoolCounters()
     /// The free servers that are at home here.
@@ -27,6 +36,7 @@ struct LocalPool: ~Copyable {
         key = shared.key
         self.settings = settings
         tracksStatements = settings.tracksStatements
+        tracksSessions = settings.tracksSessions
     }
 }
 

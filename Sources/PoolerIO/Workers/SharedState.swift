@@ -135,6 +135,31 @@ final class SharedSettingsStates: Sendable {
         states.withLock { $0.value(of: name, in: id) }
     }
 
+    func names(of id: SettingsID) -> [ByteString] {
+        states.withLock { $0.names(of: id) }
+    }
+
+    func parseSettings(of id: SettingsID) -> ParseSettings {
+        states.withLock { $0.parseSettings(of: id) }
+    }
+
+    func scanRules(of id: SettingsID) -> ScanRules {
+        states.withLock { $0.scanRules(of: id) }
+    }
+
+    func confirmed(by evidence: SessionEvidence, in id: SettingsID) -> SettingsID {
+        states.withLock { $0.confirmed(by: evidence, in: id) }
+    }
+
+    func restored(
+        _ id: SettingsID,
+        start: SettingsID,
+        defaults: SettingsID,
+        unless changed: Set<ByteString>
+    ) -> SettingsID {
+        states.withLock { $0.restored(id, start: start, defaults: defaults, unless: changed) }
+    }
+
     func changes(from actual: SettingsID, to desired: SettingsID) -> [SettingsChange] {
         states.withLock { $0.changes(from: actual, to: desired) }
     }
@@ -154,18 +179,23 @@ final class SharedStatements: Sendable {
 
     var count: Int { store.withLock { $0.count } }
 
-    func retain(body: ByteString) -> UInt32 { store.withLock { $0.retain(body: body) } }
+    func retain(body: ByteString, settings: ParseSettings) -> UInt32 {
+        store.withLock { $0.retain(body: body, settings: settings) }
+    }
+
     func retain(_ slot: UInt32) { store.withLock { $0.retain(slot) } }
     func release(_ slot: UInt32) { store.withLock { $0.release(slot) } }
     func body(of slot: UInt32) -> ByteString { store.withLock { $0.body(of: slot) } }
     func serial(of slot: UInt32) -> UInt64 { store.withLock { $0.serial(of: slot) } }
 
-    func isBody(of slot: UInt32, _ span: RawSpan) -> Bool {
-        store.withLock { $0.isBody(of: slot, span) }
+    func isBody(of slot: UInt32, _ span: RawSpan, settings: ParseSettings) -> Bool {
+        store.withLock { $0.isBody(of: slot, span, settings: settings) }
     }
 
-    func serial(ofBody body: ByteString) -> UInt64? {
-        store.withLock { $0.serial(ofBody: body) }
+    func settings(of slot: UInt32) -> ParseSettings { store.withLock { $0.settings(of: slot) } }
+
+    func serial(ofBody body: ByteString, settings: ParseSettings) -> UInt64? {
+        store.withLock { $0.serial(ofBody: body, settings: settings) }
     }
 }
 

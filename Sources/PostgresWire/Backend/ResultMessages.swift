@@ -1,5 +1,5 @@
-// RowDescription and DataRow in text format, for the results that the pooler itself gives: the
-// console. Results of servers are never decoded.
+// RowDescription and DataRow in text format: the results that the pooler itself gives, on its console,
+// and the answers of servers to its own questions. Results for clients are never decoded.
 //
 // Source: PostgreSQL documentation, section 55.7.
 
@@ -29,6 +29,25 @@ public enum ColumnType: Sendable {
         case .int4: 4
         case .int8: 8
         }
+    }
+}
+
+/// A DataRow of values in text format.
+public struct DataRow: Equatable, Sendable {
+    /// The values; nil is NULL.
+    public let columns: [ByteString?]
+
+    /// Reads the body of a DataRow.
+    ///
+    /// - Throws: `WireError` when it is not one.
+    public init(decoding body: RawSpan) throws(WireError) {
+        var reader = ByteReader(body)
+        var columns: [ByteString?] = []
+        for _ in 0..<max(0, try reader.readInt16()) {
+            let count = try reader.readInt32()
+            columns.append(count < 0 ? nil : try reader.readBytes(Int(count)))
+        }
+        self.columns = columns
     }
 }
 

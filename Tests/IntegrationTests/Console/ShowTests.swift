@@ -139,7 +139,13 @@ import Testing
                 "ps_server_parse_count", "ps_bind_count", "client_login_count",
             ]
             let totals = try pooler.show("TOTALS").map { $0["name"] ?? "" }
-            #expect(totals == names.map { "total_\($0)" } + names.map { "avg_\($0)" })
+            let ofSessions = [
+                "pin_count", "pin_time", "replay_count", "replay_wait_count", "probe_count",
+            ]
+            #expect(
+                totals == names.map { "total_\($0)" } + names.map { "avg_\($0)" }
+                    + ofSessions.map { "total_\($0)" }
+            )
             let memory = try pooler.show("MEM")
             #expect(memory.contains { $0["name"] == "client_cache" })
         }

@@ -64,11 +64,16 @@ struct SessionBench {
             port: pooler.server.port
         )
         try reset()
-        let found = try secondTranscript(
-            script,
-            seed: seed,
-            notificationCount: expected.notifications.count
-        )
+        let found: SessionTranscript
+        do {
+            found = try secondTranscript(
+                script,
+                seed: seed,
+                notificationCount: expected.notifications.count
+            )
+        } catch {
+            throw TenantFinding(description: "\(error), seed \(seed):\n\(script)")
+        }
         return expected.difference(to: found, of: script)
     }
 

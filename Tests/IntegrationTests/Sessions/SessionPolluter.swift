@@ -30,8 +30,14 @@ final class SessionPolluter {
 
     /// Servers that the pool must have.
     static func poolSize(_ families: Set<SessionFamily>) -> Int {
-        families.isDisjoint(with: pinningStatements.keys) ? 2 : 3
+        if !families.isDisjoint(with: keepingFamilies) { return 5 }
+        return families.isDisjoint(with: pinningStatements.keys) ? 2 : 3
     }
+
+    /// What polluters leave of these pins them, too: then everybody needs a server.
+    private static let keepingFamilies: Set<SessionFamily> = [
+        .sqlStatements, .mixedStatements, .notifications, .listeningChannels,
+    ]
 
     init(seed: Int, families: Set<SessionFamily>, user: String, database: String, port: Int) throws
     {

@@ -55,10 +55,10 @@ import Testing
         try withPooler(["workers": "3", "default_pool_size": "1"]) { pooler in
             let first = try pooler.connect()
             let clients = try pooler.connect(8)
-            try first.query("create temp sequence turns")
+            try first.query("drop sequence if exists queue_turns; create sequence queue_turns")
             try first.query("begin")
             for (index, client) in clients.enumerated() {
-                try client.send("select nextval('turns')")
+                try client.send("select nextval('queue_turns')")
                 try pooler.waitForQueue(of: index + 1)
             }
             try first.query("commit")

@@ -9,7 +9,9 @@ import Testing
         total_client_parse_count:n total_server_parse_count:n total_bind_count:n \
         total_client_login_count:n avg_server_assignment_count:n avg_xact_count:n avg_query_count:n \
         avg_recv:n avg_sent:n avg_xact_time:n avg_query_time:n avg_wait_time:n \
-        avg_client_parse_count:n avg_server_parse_count:n avg_bind_count:n avg_client_login_count:n
+        avg_client_parse_count:n avg_server_parse_count:n avg_bind_count:n avg_client_login_count:n \
+        total_pin_count:n total_pin_time:n total_replay_count:n total_replay_wait_count:n \
+        total_probe_count:n
         """
     private static let sockets = """
         type:t user:t database:t replication:t state:t addr:t port:i local_addr:t local_port:i \
@@ -23,7 +25,7 @@ import Testing
     /// Names, order and types as observed on PgBouncer, and behind them columns of our own.
     private static let expectations: [(ShowKind, String)] = [
         (.activeSockets, sockets + " " + buffers),
-        (.clients, sockets + " worker:i"),
+        (.clients, sockets + " worker:i pins:t"),
         (.config, "key:t value:t default:t changeable:t"),
         (
             .databases,
@@ -37,15 +39,17 @@ import Testing
         (.help, ""),
         (.lists, "list:t items:i"),
         (.memory, "name:t size:i used:i free:i memtotal:i"),
+        (.pins, "database:t user:t server:t client:t reasons:t since:t statement:t"),
         (
             .pools,
             """
             database:t user:t cl_active:i cl_waiting:i cl_active_cancel_req:i \
             cl_waiting_cancel_req:i sv_active:i sv_active_cancel:i sv_being_canceled:i sv_idle:i \
-            sv_used:i sv_tested:i sv_login:i maxwait:i maxwait_us:i pool_mode:t load_balance_hosts:t
+            sv_used:i sv_tested:i sv_login:i maxwait:i maxwait_us:i pool_mode:t load_balance_hosts:t \
+            sv_pinned:i
             """
         ),
-        (.servers, sockets + " worker:i"),
+        (.servers, sockets + " worker:i pins:t"),
         (.sockets, sockets + " " + buffers),
         (.state, "key:t value:t"),
         (.stats, stats),
@@ -54,7 +58,8 @@ import Testing
             """
             database:t server_assignment_count:n xact_count:n query_count:n bytes_received:n \
             bytes_sent:n xact_time:n query_time:n wait_time:n avg_client_parse_count:n \
-            avg_server_parse_count:n avg_bind_count:n avg_client_login_count:n
+            avg_server_parse_count:n avg_bind_count:n avg_client_login_count:n pin_count:n \
+            pin_time:n replay_count:n replay_wait_count:n probe_count:n
             """
         ),
         (
@@ -62,7 +67,8 @@ import Testing
             """
             database:t server_assignment_count:n xact_count:n query_count:n bytes_received:n \
             bytes_sent:n xact_time:n query_time:n wait_time:n client_parse_count:n \
-            server_parse_count:n bind_count:n client_login_count:n
+            server_parse_count:n bind_count:n client_login_count:n pin_count:n pin_time:n \
+            replay_count:n replay_wait_count:n probe_count:n
             """
         ),
         (.totals, "name:t value:n"),
@@ -99,7 +105,8 @@ import Testing
     @Test func tablesAskForNoMoreThanTheyShow() {
         let expected: [ShowKind: SnapshotParts] = [
             .activeSockets: [.clients, .servers], .clients: .clients, .config: .settings,
-            .databases: .databases, .help: [], .lists: .lists, .memory: .memory, .pools: .pools,
+            .databases: .databases, .help: [], .lists: .lists, .memory: .memory, .pins: .servers,
+            .pools: .pools,
             .servers: .servers, .sockets: [.clients, .servers], .state: .state,
             .stats: .statistics, .statsAverages: .statistics, .statsTotals: .statistics,
             .totals: .overall, .users: .users, .version: [],
@@ -135,7 +142,7 @@ import Testing
             .text("10.0.0.7"), .integer(41_000), .text("10.0.0.1"), .integer(6_543),
             .text("1970-01-01 00:00:00 UTC"), .null, .integer(3), .integer(4), .integer(0),
             .text("0xabcdef"), .text(""), .integer(0), .text(""), .text("psql"), .integer(2),
-            .integer(99), .integer(2),
+            .integer(99), .integer(2), .text(""),
         ]
         #expect(row(.clients, snapshot) == expected)
         #expect(row(.sockets, snapshot)[4] == .text("cl_waiting"))
@@ -194,11 +201,12 @@ import Testing
         pool.serverTested = 10
         pool.serverLogin = 11
         pool.maxWaitMicroseconds = 12_000_013
+        pool.serverPinned = 14
         var snapshot = ConsoleSnapshot()
         snapshot.pools = [pool]
         let expected: [ShowValue] =
             [.text("shop"), .text("app")] + (1...13).map { .integer($0) }
-            + [.text("transaction"), .null]
+            + [.text("transaction"), .null, .integer(14)]
         #expect(row(.pools, snapshot) == expected)
     }
 
@@ -251,9 +259,11 @@ import Testing
         ]
         let totals = (1...12).map { ShowValue.natural($0) }
         let averages = (101...112).map { ShowValue.natural($0) }
-        #expect(row(.stats, snapshot) == [.text("shop")] + totals + averages)
-        #expect(row(.statsTotals, snapshot) == [.text("shop")] + totals)
-        #expect(row(.statsAverages, snapshot) == [.text("shop")] + averages)
+        let ofSessions = (13...17).map { ShowValue.natural($0) }
+        let sessionAverages = (113...117).map { ShowValue.natural($0) }
+        #expect(row(.stats, snapshot) == [.text("shop")] + totals + averages + ofSessions)
+        #expect(row(.statsTotals, snapshot) == [.text("shop")] + totals + ofSessions)
+        #expect(row(.statsAverages, snapshot) == [.text("shop")] + averages + sessionAverages)
     }
 
     @Test func totals() {
@@ -265,8 +275,13 @@ import Testing
             "xact_time", "query_time", "wait_time", "ps_client_parse_count",
             "ps_server_parse_count", "ps_bind_count", "client_login_count",
         ]
-        let figures = ["total_", "avg_"].flatMap { prefix in names.map { ByteString(prefix + $0) } }
-        let values = Array(1...12) + Array(101...112) as [UInt64]
+        let ofSessions = [
+            "pin_count", "pin_time", "replay_count", "replay_wait_count", "probe_count",
+        ]
+        let figures =
+            ["total_", "avg_"].flatMap { prefix in names.map { ByteString(prefix + $0) } }
+            + ofSessions.map { ByteString("total_\($0)") }
+        let values = Array(1...12) + Array(101...112) + Array(13...17) as [UInt64]
         let expected = zip(figures, values).map { [ShowValue.text($0), .natural($1)] }
         #expect(ShowKind.totals.definition.values(snapshot) == expected)
     }

@@ -5,17 +5,18 @@ import Testing
     /// Counters that differ in every field, so that a mixed-up field shows.
     static func counters(_ first: UInt64) -> PoolCounters {
         var counters = PoolCounters()
-        for (index, metric) in metricTable.enumerated() {
+        for (index, metric) in (metricTable + sessionMetricTable).enumerated() {
             counters[keyPath: metric.counter] = first + UInt64(index)
         }
         return counters
     }
 
     @Test func everyCounterHasOneRow() {
-        #expect(MemoryLayout<PoolCounters>.size == metricTable.count * MemoryLayout<UInt64>.size)
-        #expect(Set(metricTable.map(\.totalsColumn)).count == metricTable.count)
+        let metrics = metricTable + sessionMetricTable
+        #expect(MemoryLayout<PoolCounters>.size == metrics.count * MemoryLayout<UInt64>.size)
+        #expect(Set(metrics.map(\.totalsColumn)).count == metrics.count)
         var counters = Self.counters(1)
-        for metric in metricTable { counters[keyPath: metric.counter] = 0 }
+        for metric in metrics { counters[keyPath: metric.counter] = 0 }
         #expect(counters == PoolCounters())
     }
 

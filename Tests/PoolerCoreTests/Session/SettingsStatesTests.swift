@@ -94,9 +94,10 @@ import Testing
         #expect(states.reportedPart(of: .empty) == .empty)
     }
 
-    @Test func sessionsDoNotChangeWhoTheyAre() {
+    @Test func sessionsDoNotChangeWhereTheyAre() {
         #expect(!SettingsStates.isTracked("server_version"))
-        #expect(!SettingsStates.isTracked("session_authorization"))
+        #expect(!SettingsStates.isTracked("is_superuser"), "follows from the role")
+        #expect(SettingsStates.isTracked("session_authorization"))
         #expect(SettingsStates.isTracked("TimeZone"))
     }
 

@@ -342,7 +342,8 @@ private func error(_ text: String, files: [String: String] = [:]) -> String? {
     @Test func everyOverrideReachesItsSettingUnderEachOfItsNames() throws {
         for row in settingTable {
             guard let override = row.override else { continue }
-            let value = row.name == "pool_mode" ? "statement" : "3"
+            let words = ["pool_mode": "statement", "session_tracking": "reported"]
+            let value = words[row.name] ?? "3"
             for section in override.sections {
                 for name in [override.name] + override.aliases {
                     let entry = "[\(section.rawValue)]\nd = \(name)=\(value)"

@@ -6,7 +6,7 @@ import Testing
     @Test func namesAreInOrderAndUnique() {
         let names = settingTable.map(\.name)
         #expect(names == Set(names).sorted())
-        #expect(names.count == 65)
+        #expect(names.count == 68)
     }
 
     @Test(arguments: Flavor.allCases)
@@ -118,13 +118,15 @@ import Testing
             names(.databases) == [
                 "max_db_client_connections", "max_db_connections", "min_pool_size", "pool_mode",
                 "pool_size", "query_wait_timeout", "reserve_pool_size", "server_lifetime",
+                "session_tracking",
             ]
         )
         #expect(
             names(.users) == [
                 "client_idle_timeout", "idle_transaction_timeout", "max_user_client_connections",
                 "max_user_connections", "pool_mode", "pool_size", "query_timeout",
-                "query_wait_timeout", "reserve_pool_size", "transaction_timeout",
+                "query_wait_timeout", "reserve_pool_size", "session_tracking",
+                "transaction_timeout",
             ]
         )
     }

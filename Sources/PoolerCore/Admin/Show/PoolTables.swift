@@ -51,6 +51,9 @@ private let poolColumns: [ShowColumn<PoolSnapshot>] = [
     .text("load_balance_hosts", "How hosts are chosen; null without a list of hosts.") {
         $0.loadBalanceHosts
     },
+    .int4("sv_pinned", "Servers that stay with their client between transactions.") {
+        $0.serverPinned
+    },
 ]
 
 private let databaseColumns: [ShowColumn<DatabaseSnapshot>] = [

@@ -11,6 +11,7 @@ public enum ShowKind: String, CaseIterable, Sendable {
     case help = "HELP"
     case lists = "LISTS"
     case memory = "MEM"
+    case pins = "PINS"
     case pools = "POOLS"
     case servers = "SERVERS"
     case sockets = "SOCKETS"
@@ -32,6 +33,7 @@ public enum ShowKind: String, CaseIterable, Sendable {
         case .help: .help
         case .lists: .lists
         case .memory: .memory
+        case .pins: .pins
         case .pools: .pools
         case .servers: .servers
         case .sockets: .sockets

@@ -122,6 +122,11 @@ public struct SocketSnapshot: Equatable, Sendable {
     /// Protocol and cipher, empty without TLS.
     public var tls: ByteString = ""
     public var applicationName: ByteString = ""
+    /// Why the server stays with its client between transactions, since when, and the beginning of
+    /// the statement after which it did.
+    public var pins: PinReasons = []
+    public var pinTime: Timestamp?
+    public var pinStatement: ByteString = ""
     /// How many prepared statements are known on this connection.
     public var preparedStatementCount = 0
     /// A number that is never used again, at most 2^31 - 1 to fit the column.
@@ -166,6 +171,7 @@ public struct PoolSnapshot: Equatable, Sendable {
     public var serverActive = 0
     public var serverActiveCancel = 0
     public var serverBeingCanceled = 0
+    public var serverPinned = 0
     public var serverIdle = 0
     public var serverUsed = 0
     public var serverTested = 0

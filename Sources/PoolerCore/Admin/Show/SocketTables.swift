@@ -18,6 +18,14 @@ extension ShowDefinition {
         columns: socketColumns
     ) { $0.servers }
 
+    static let pins = ShowDefinition(
+        "Servers that stay with their client between transactions, and why.",
+        parts: .servers,
+        columns: pinColumns
+    ) { snapshot in
+        snapshot.servers.filter { !$0.pins.isEmpty }
+    }
+
     static let sockets = ShowDefinition(
         "All connections, with the positions of their buffers.",
         parts: [.clients, .servers],
@@ -99,8 +107,29 @@ private func makeSocketColumns(
 
 private let socketColumns =
     makeSocketColumns { $0.state.text } + [
-        .int4("worker", "The event loop that the connection belongs to.") { $0.worker }
+        .int4("worker", "The event loop that the connection belongs to.") { $0.worker },
+        .text("pins", "Why server and client stay together, as in SHOW PINS.") {
+            ByteString($0.pins.text)
+        },
     ]
+
+private let pinColumns: [ShowColumn<SocketSnapshot>] = [
+    .text("database", "The database name.") { $0.database },
+    .text("user", "The user name.") { $0.user },
+    .text("server", "The ptr of the server in SHOW SERVERS.") { hexadecimal($0.pointer) },
+    .text("client", "The ptr of the client in SHOW CLIENTS.") {
+        $0.link.map { hexadecimal($0) } ?? ""
+    },
+    .text(
+        "reasons",
+        "What the session has that cannot be moved: " + PinReasons.allNames.joined(separator: ", ")
+            + "."
+    ) {
+        ByteString($0.pins.text)
+    },
+    .text("since", "When the server was bound to the client.") { $0.pinTime?.text() },
+    .text("statement", "The beginning of the statement after which it was.") { $0.pinStatement },
+]
 
 private let debugSocketColumns: [ShowColumn<SocketSnapshot>] =
     makeSocketColumns { $0.state.listText } + [

@@ -8,18 +8,21 @@ extension ShowDefinition {
         "Totals and averages of each database; averages are per second or per event.",
         parts: .statistics,
         columns: [databaseColumn] + totalColumns(\.statsTotal) + averageColumns(\.statsAverage)
+            + totalColumns(\.statsTotal, of: sessionMetricTable)
     ) { $0.statistics }
 
     static let statsTotals = ShowDefinition(
         "The totals of SHOW STATS.",
         parts: .statistics,
         columns: [databaseColumn] + totalColumns(\.totalsColumn)
+            + totalColumns(\.totalsColumn, of: sessionMetricTable)
     ) { $0.statistics }
 
     static let statsAverages = ShowDefinition(
         "The averages of SHOW STATS.",
         parts: .statistics,
         columns: [databaseColumn] + averageColumns(\.averagesColumn)
+            + averageColumns(\.averagesColumn, of: sessionMetricTable)
     ) { $0.statistics }
 
     static let totals = ShowDefinition(
@@ -34,6 +37,10 @@ extension ShowDefinition {
             + metricTable.map { metric in
                 let value = snapshot.overall.averages[keyPath: metric.counter]
                 return Figure(name: "avg_\(metric.totalsRow)", value: value)
+            }
+            + sessionMetricTable.map { metric in
+                let value = snapshot.overall.totals[keyPath: metric.counter]
+                return Figure(name: "total_\(metric.totalsRow)", value: value)
             }
     }
 }
@@ -54,14 +61,20 @@ private let databaseColumn = ShowColumn<StatsSnapshot>.text("database", "The dat
     $0.database
 }
 
-private func totalColumns(_ name: KeyPath<MetricRow, String>) -> [ShowColumn<StatsSnapshot>] {
-    metricTable.map { metric in
+private func totalColumns(
+    _ name: KeyPath<MetricRow, String>,
+    of metrics: [MetricRow] = metricTable
+) -> [ShowColumn<StatsSnapshot>] {
+    metrics.map { metric in
         .numeric(metric[keyPath: name], metric.doc) { $0.totals[keyPath: metric.counter] }
     }
 }
 
-private func averageColumns(_ name: KeyPath<MetricRow, String>) -> [ShowColumn<StatsSnapshot>] {
-    metricTable.map { metric in
+private func averageColumns(
+    _ name: KeyPath<MetricRow, String>,
+    of metrics: [MetricRow] = metricTable
+) -> [ShowColumn<StatsSnapshot>] {
+    metrics.map { metric in
         let unit =
             switch metric.average {
             case .perSecond: "Average per second: "

@@ -1,0 +1,57 @@
+// The settings that decide what the text of a prepared statement means. PostgreSQL turns literals such
+// as '02/03/2024'::date into values when it reads the text, so that a text that two clients prepared
+// under different settings is two statements.
+
+internal import PostgresWire
+
+/// The settings under which a statement was prepared.
+public struct ParseSettings: Equatable, Sendable {
+    /// Equal for equal values, and practically never for others.
+    public let fingerprint: UInt64
+    /// The values, each as what gives it to a session.
+    public let values: [SettingsChange]
+
+    /// No setting is known.
+    public static let none = ParseSettings(fingerprint: 0, values: [])
+
+    private init(fingerprint: UInt64, values: [SettingsChange]) {
+        self.fingerprint = fingerprint
+        self.values = values
+    }
+
+    /// Picks from the settings of a state those that matter.
+    ///
+    /// - Parameter settings: names as the server spells them, and values.
+    init(of settings: [(name: ByteString, value: ByteString)]) {
+        var fingerprint: UInt64 = 0
+        var values: [SettingsChange] = []
+        for (name, value) in settings where Self.names.contains(name.lowercasedASCII) {
+            var hasher = Hasher()
+            hasher.combine(name.lowercasedASCII)
+            hasher.combine(value)
+            // In whatever order they come.
+            fingerprint &+= UInt64(bitPattern: Int64(hasher.finalize()))
+            values.append(.set(name: name, value: value))
+        }
+        self.init(fingerprint: fingerprint, values: values)
+    }
+
+    /// What has to be set so that a statement means the same in a session that has `current`.
+    ///
+    /// A setting that one of them does not name is not known, and left alone.
+    public func changes(from current: ParseSettings) -> [SettingsChange] {
+        guard fingerprint != current.fingerprint else { return [] }
+        return values.filter { change in
+            !current.values.contains(change)
+                && current.values.contains {
+                    $0.name.lowercasedASCII == change.name.lowercasedASCII
+                }
+        }
+    }
+
+    private static let names: Set<ByteString> = [
+        "timezone", "datestyle", "intervalstyle", "standard_conforming_strings", "client_encoding",
+        "search_path", "lc_monetary", "default_text_search_config", "xmloption", "array_nulls",
+        "backslash_quote", "transform_null_equals",
+    ]
+}

@@ -1,0 +1,102 @@
+// What a client may have changed of its server's session since that was last certain. A set of
+// effects is collected while statements pass; names only where a statement has an effect at all.
+
+public import PostgresWire
+
+/// The reasons to ask a server what has become of its session.
+public struct SessionDoubts: Equatable, Sendable {
+    /// The effects after which the server is asked.
+    public private(set) var effects: SessionEffects = []
+    /// The settings that were named, in small letters.
+    public private(set) var settingNames: [ByteString] = []
+    /// Whether only the server's list of changed settings tells what became of them.
+    public private(set) var asksForAllSettings = false
+    /// What executing the statements may do that were made by PREPARE.
+    private var preparedEffects: SessionEffects = []
+
+    public init() {}
+
+    /// No doubt.
+    public var isEmpty: Bool { effects.isEmpty }
+
+    /// Effects that can leave something behind in a session, or that depend on what others left.
+    public static let relevantEffects: SessionEffects = [
+        .settings, .localSettings, .unnamedSettings, .role, .resetAll, .opaque, .sqlPrepare,
+        .sqlExecute, .sqlDeallocate, .deallocateAll, .discardAll, .discardTemp, .listen, .unlisten,
+        .unlistenAll, .temporary, .drop, .holdCursor, .cursor, .closeAll, .advisoryLock,
+        .advisoryUnlock, .load, .setseed, .replicationSlot, .backup, .unknownFunction,
+        .sequenceValue,
+    ]
+
+    /// Effects for which one of the statements has to be looked at: it names something.
+    public static let effectsWithNames: SessionEffects = [
+        .settings, .localSettings, .sqlPrepare, .sqlExecute,
+    ]
+
+    /// More names than this, and the server is asked for all settings.
+    private static let nameLimit = 16
+
+    /// Adds what a text may do that names nothing.
+    public mutating func add(_ effects: SessionEffects) {
+        self.effects.formUnion(
+            effects.intersection(Self.relevantEffects).subtracting([
+                .unknownFunction, .sequenceValue,
+            ])
+        )
+        if !effects.isDisjoint(with: [.opaque, .resetAll, .discardAll, .unnamedSettings]) {
+            asksForAllSettings = true
+        }
+    }
+
+    /// Adds what one statement of a text may do.
+    ///
+    /// - Parameter text: the whole text, in which the statement stands.
+    public mutating func add(_ statement: SessionStatement, of text: RawSpan) {
+        let isOfTransaction =
+            !statement.settings.isEmpty && statement.settings.allSatisfy(Self.isOfTransaction)
+        add(isOfTransaction ? statement.effects.subtracting(.settings) : statement.effects)
+        if statement.kind == .prepare { preparedEffects.formUnion(statement.bodyEffects) }
+        if statement.effects.contains(.sqlExecute) { add(preparedEffects) }
+        if statement.kind == .reset || Self.endsWithDefault(text.extracting(statement.range)) {
+            asksForAllSettings = true
+        }
+        add(names: statement.settings)
+    }
+
+    /// Adds settings that may have been changed.
+    public mutating func add(names: [ByteString]) {
+        for name in names where !Self.isOfTransaction(name) && !settingNames.contains(name) {
+            settingNames.append(name)
+            if settingNames.count > Self.nameLimit { asksForAllSettings = true }
+        }
+    }
+
+    /// The server has said how things are.
+    public mutating func settle() {
+        let prepared = preparedEffects
+        self = SessionDoubts()
+        preparedEffects = prepared
+    }
+
+    /// The session is another one now.
+    public mutating func forget() {
+        self = SessionDoubts()
+    }
+
+    /// `SET x TO DEFAULT` is a RESET.
+    private static func endsWithDefault(_ statement: RawSpan) -> Bool {
+        let count = 7
+        guard statement.byteCount > count else { return false }
+        let end = statement.extracting(statement.byteCount - count..<statement.byteCount)
+        return ByteString(copying: end).lowercasedASCII.isText("default")
+    }
+
+    /// Settings that end with the transaction even by SET.
+    private static func isOfTransaction(_ name: ByteString) -> Bool {
+        transactionSettings.contains(name)
+    }
+
+    private static let transactionSettings: Set<ByteString> = [
+        "transaction_isolation", "transaction_read_only", "transaction_deferrable",
+    ]
+}

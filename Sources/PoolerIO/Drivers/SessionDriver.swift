@@ -1,0 +1,291 @@
+// What clients leave in the sessions of their servers. While statements pass it is noted what they
+// may change; between two transactions the server is asked what became of it, and then goes back to
+// its pool or, when it has something that cannot be moved, stays with its client.
+
+internal import Logging
+internal import PoolerCore
+internal import PostgresWire
+
+extension Worker {
+    /// The longest Query that is looked at, in bytes; a longer one may do anything.
+    private static var trackedQueryLimit: Int { 65_536 }
+
+    // MARK: Statements pass
+
+    /// Notes what a Query or FunctionCall may change.
+    ///
+    /// - Returns: false when more of it has to arrive first.
+    mutating func noteQuery(
+        _ header: MessageHeader,
+        at offset: Int,
+        of bytes: RawSpan,
+        from slot: UInt32
+    ) -> Bool {
+        let server = clients[slot].server
+        let end = offset + header.messageByteCount
+        guard FrontendMessageType(rawValue: header.typeByte) == .query, header.bodyByteCount > 0,
+            header.bodyByteCount <= Self.trackedQueryLimit
+        else {
+            servers[server].doubts.add(.opaque)
+            return true
+        }
+        guard end <= bytes.byteCount else { return false }
+        let text = bytes.extracting(offset + MessageHeader.byteCount..<end - 1)
+        let rules = clients[slot].scanRules
+        note(StatementClassifier.effects(of: text, rules: rules), of: text, rules, on: server)
+        return true
+    }
+
+    /// Notes what executing a prepared statement may change.
+    ///
+    /// - Parameters:
+    ///   - statement: its slot in the statement store.
+    ///   - values: the Bind message, as far as it has arrived.
+    mutating func noteExecution(
+        of statement: UInt32,
+        _ effects: SessionEffects,
+        with values: RawSpan,
+        on server: UInt32,
+        for slot: UInt32
+    ) {
+        guard !effects.isDisjoint(with: SessionDoubts.relevantEffects) else { return }
+        if !effects.isDisjoint(with: [.unnamedSettings, .unknownFunction]) {
+            servers[server].doubts.add(names: CustomNames.candidates(in: values))
+        }
+        let text = statements.body(of: statement)
+        note(effects, of: text.span.upToZero(), clients[slot].scanRules, on: server)
+    }
+
+    /// Notes what a Parse or Bind may change where prepared statements are not tracked: what any
+    /// statement of the client's may.
+    mutating func noteUntracked(
+        _ kind: Expectation.Request,
+        _ header: MessageHeader,
+        at offset: Int,
+        of bytes: RawSpan,
+        from slot: UInt32
+    ) {
+        let server = clients[slot].server
+        guard !pools[servers[server].pool].tracksStatements else { return }
+        let (start, end) = (offset + MessageHeader.byteCount, offset + header.messageByteCount)
+        switch kind {
+        case .parse:
+            guard end <= bytes.byteCount,
+                let nameEnd = bytes.extracting(0..<end).indexOfZero(from: start)
+            else {
+                clients[slot].unnamedEffects = .opaque
+                return
+            }
+            let effects = effects(ofParse: bytes.extracting(nameEnd + 1..<end), from: slot)
+            if !effects.isDisjoint(with: SessionDoubts.relevantEffects) {
+                // Which settings, nobody remembers.
+                clients[slot].unnamedEffects.formUnion(effects.union(.opaque))
+            }
+        case .bind: servers[server].doubts.add(clients[slot].unnamedEffects)
+        case .query, .sync, .describe, .execute, .close, .copyEnd: break
+        }
+    }
+
+    /// What the text of a Parse may change when it is executed.
+    ///
+    /// - Parameter body: all that follows the name.
+    func effects(ofParse body: RawSpan, from slot: UInt32) -> SessionEffects {
+        guard let pool = clients[slot].pool, pools[pool].tracksSessions else { return [] }
+        return StatementClassifier.effects(of: body.upToZero(), rules: clients[slot].scanRules)
+    }
+
+    private mutating func note(
+        _ effects: SessionEffects,
+        of text: RawSpan,
+        _ rules: ScanRules,
+        on server: UInt32
+    ) {
+        guard !effects.isDisjoint(with: SessionDoubts.relevantEffects) else { return }
+        let pool = servers[server].pool
+        if effects.contains(.unknownFunction), pools[pool].functionTrust.asks() {
+            servers[server].doubts.add(.opaque)
+        }
+        if !effects.isDisjoint(with: [.opaque, .unknownFunction, .unnamedSettings]) {
+            servers[server].doubts.add(names: CustomNames.candidates(in: text))
+        }
+        if effects.contains(.sequenceValue) { ensureOwnSequences(on: server) }
+        if effects.isDisjoint(with: SessionDoubts.effectsWithNames) {
+            servers[server].doubts.add(effects)
+        } else {
+            for statement in StatementClassifier.statements(in: text, rules: rules) {
+                servers[server].doubts.add(statement, of: text)
+            }
+        }
+        if servers[server].pins.isEmpty { servers[server].pinStatement = text.excerpt }
+    }
+
+    /// Sees to it that the values which the session has drawn from sequences are its client's own:
+    /// where they may be another's, there shall be none, as in a new session.
+    ///
+    /// The first time that anybody asks for them, they are left alone in a transaction that has done
+    /// something before, because its client may have drawn them there.
+    private mutating func ensureOwnSequences(on server: UInt32) {
+        let slot = servers[server].client
+        clients[slot].usesSequences = true
+        let pool = servers[server].pool
+        pools[pool].usesSequences = true
+        let mayHaveDrawn =
+            servers[server].machine.transactionStatus != .idle && servers[server].answerCount > 1
+        guard servers[server].sequenceOwner != clients[slot].number,
+            servers[server].machine.isSettled, !mayHaveDrawn, toServer.isEmpty
+        else { return }
+        servers[server].sequenceOwner = clients[slot].number
+        toServer.insert(internalQuery("DISCARD SEQUENCES", to: server))
+    }
+
+    // MARK: Between transactions
+
+    /// Parts a server from its client, or keeps them together, as what the server has in its session
+    /// demands.
+    mutating func settleSession(_ server: UInt32) {
+        let doubts = servers[server].doubts
+        let customNames = pools[servers[server].pool].shared.withLock { pool in
+            pool.noteCustomNames(doubts.settingNames)
+            return pool.customNames
+        }
+        let lasting = PinReasons(lastingOf: doubts.effects)
+        if !lasting.isEmpty { setPins(server, servers[server].pins.union(lasting)) }
+        guard
+            let probe = SessionProbe(
+                doubts,
+                pins: servers[server].pins,
+                knownNames: states.names(of: servers[server].settings) + customNames
+            )
+        else {
+            servers[server].doubts.settle()
+            adoptSettings(servers[server].client, from: server)
+            return stayOrRelease(server)
+        }
+        clients[servers[server].client].isPreparing = true
+        servers[server].probe = probe
+        servers[server].task = .probing
+        pools[servers[server].pool].counters.probes &+= 1
+        sendInternal(probe.text, to: server)
+    }
+
+    /// The server has answered what it has in its session.
+    mutating func sessionProbed(_ server: UInt32, _ error: ErrorResponse?) {
+        let pool = servers[server].pool
+        let answer = exchange(&servers[server].taskAnswer, with: [])
+        let probe = exchange(&servers[server].probe, with: nil)
+        guard error == nil, servers[server].machine.transactionStatus == .idle,
+            let evidence = probe?.evidence(in: unsafe answer.span.bytes)
+        else {
+            if let error { logServer(server, .warning, "session probe failed: \(error.message)") }
+            guard servers[server].hasClient else { return closeServer(server, .uncertainState) }
+            servers[server].doubts.settle()
+            adoptSettings(servers[server].client, from: server)
+            setPins(server, servers[server].pins.union(.unknown))
+            return stayOrRelease(server)
+        }
+        let (old, oldPins) = (servers[server].settings, servers[server].pins)
+        servers[server].settings = states.confirmed(by: evidence, in: old)
+        defer { states.release(old) }
+        servers[server].doubts.settle()
+        if probe?.asksForPins == true {
+            setPins(server, servers[server].pins.intersection(.lasting).union(evidence.pins))
+        }
+        if evidence.isComplete {
+            pools[pool].functionTrust.learn(
+                isInnocent: servers[server].settings == old && servers[server].pins == oldPins
+            )
+        }
+        guard servers[server].hasClient else { return cleanSession(server) }
+        adoptSettings(servers[server].client, from: server)
+        if evidence.isComplete { restoreStart(of: servers[server].client, on: server, evidence) }
+        stayOrRelease(server)
+    }
+
+    /// RESET has given the client what its server began with: it gets what it began with itself.
+    private mutating func restoreStart(
+        of slot: UInt32,
+        on server: UInt32,
+        _ evidence: SessionEvidence
+    ) {
+        guard let defaults = defaults(of: servers[server].pool) else { return }
+        let old = clients[slot].settings
+        clients[slot].settings = states.restored(
+            old,
+            start: clients[slot].startSettings,
+            defaults: defaults,
+            unless: evidence.changedNames
+        )
+        states.release(old)
+        states.release(defaults)
+    }
+
+    /// The server goes back to its pool, if nothing holds it.
+    private mutating func stayOrRelease(_ server: UInt32) {
+        let slot = servers[server].client
+        let client = clients[slot].id
+        clients[slot].isPreparing = false
+        guard servers[server].pins.isEmpty else {
+            if isOverPinLimit(server) {
+                return closeClient(slot, .tooManyPinned(servers[server].pins))
+            }
+            if replaySettings(slot, on: server) { serverIsReady(for: slot) }
+            return
+        }
+        release(server, keepingSettings: true)
+        if clients.holds(slot, generation: client.generation) { resume(slot) }
+    }
+
+    /// Whether a server that has just been pinned is one too many (max_pinned).
+    private func isOverPinLimit(_ server: UInt32) -> Bool {
+        let pool = servers[server].pool
+        let limit = pools[pool].settings.maxPinned
+        guard limit > 0, servers[server].pinTime == now else { return false }
+        return pools[pool].shared.withLock { $0.pinnedCount } > limit
+    }
+
+    // MARK: Pins
+
+    /// Notes what holds a server to its client.
+    mutating func setPins(_ server: UInt32, _ pins: PinReasons) {
+        let old = exchange(&servers[server].pins, with: pins)
+        guard old != pins else { return }
+        let pool = servers[server].pool
+        if old.isEmpty != pins.isEmpty {
+            pools[pool].shared.withLock { $0.pinnedCount += pins.isEmpty ? -1 : 1 }
+            if pins.isEmpty {
+                pools[pool].counters.pinMicroseconds &+= UInt64(
+                    max(0, now - servers[server].pinTime)
+                )
+            } else {
+                pools[pool].counters.pins &+= 1
+                servers[server].pinTime = now
+            }
+        }
+        let text =
+            pins.isEmpty ? "unpinned" : "pinned (\(pins.text)) by: \(servers[server].pinStatement)"
+        logServer(server, .info, text)
+    }
+
+    /// Makes a session that its client has left ready for others.
+    mutating func cleanSession(_ server: UInt32) {
+        guard servers[server].pins.isDisjoint(with: .lasting) else {
+            return closeServer(server, .uncertainState)
+        }
+        servers[server].task = .resetting
+        move(server, to: .tested)
+        sendInternal("DISCARD ALL", to: server)
+    }
+}
+
+extension RawSpan {
+    /// The bytes before the first zero.
+    @_lifetime(copy self)
+    fileprivate func upToZero() -> RawSpan {
+        extracting(0..<(indexOfZero(from: 0) ?? byteCount))
+    }
+
+    /// The beginning of a statement, for people.
+    fileprivate var excerpt: ByteString {
+        ByteString(copying: extracting(0..<min(byteCount, 100)))
+    }
+}

@@ -1,0 +1,167 @@
+// Clients that need a server of their own for a while, as operators see them.
+
+import Testing
+
+@Suite struct PinTests {
+    private static let causes: [(String, String, String)] = [
+        ("create temp table t (a int)", "temporary", "drop table t"),
+        ("declare c cursor with hold for select 1", "hold_cursor", "close c"),
+        (
+            "select pg_advisory_lock(1), pg_advisory_lock(1)", "advisory_lock",
+            "select pg_advisory_unlock_all()"
+        ),
+        ("listen birds", "listen", "unlisten *"),
+        ("prepare p as select 1", "prepare", "deallocate p"),
+        ("create temp table t (); listen birds", "temporary,listen", "discard all"),
+    ]
+
+    @Test(arguments: causes)
+    func pinsComeAndGoOnEvidence(_ begin: String, _ reasons: String, _ end: String) throws {
+        try withPooler(["default_pool_size": "2"]) { pooler in
+            let client = try pooler.connect()
+            try client.query(begin)
+            try eventually("pinned") { try !pooler.show("PINS").isEmpty }
+            let rows = try pooler.show("PINS")
+            #expect(rows.map { $0["reasons"] } == [reasons])
+            #expect(rows.first?["statement"] == begin)
+            try #expect(pooler.show("CLIENTS").contains { $0["pins"] == reasons })
+            try #expect(pooler.pool()["sv_pinned"] == "1")
+            let process = try client.value("select pg_backend_pid()")
+            for _ in 0..<3 {
+                try #expect(pooler.connect().value("select pg_backend_pid()") != process)
+                try #expect(client.value("select pg_backend_pid()") == process)
+            }
+            try client.query(end)
+            try eventually("unpinned") { try pooler.show("PINS").isEmpty }
+            try #expect(pooler.pool()["sv_idle"] == "2")
+            #expect(pooler.log.contains("pinned (\(reasons)) by: \(begin)"))
+        }
+    }
+
+    /// Nobody finds what a client has left that goes while it is pinned.
+    @Test(arguments: causes)
+    func whoGoesLeavesNothing(_ begin: String, _: String, _: String) throws {
+        try withPooler(["default_pool_size": "1"]) { pooler in
+            let client = try pooler.connect()
+            let next = try pooler.connect()
+            try client.query("set work_mem = '7MB'")
+            try client.query(begin)
+            client.vanish()
+            try #expect(next.value("show work_mem") == "4MB")
+            let leftovers = """
+                select (select count(*) from pg_class where relnamespace = pg_my_temp_schema())
+                    + (select count(*) from pg_cursors)
+                    + (select count(*) from pg_locks where pid = pg_backend_pid() and locktype = 'advisory')
+                    + (select count(*) from pg_listening_channels())
+                    + (select count(*) from pg_prepared_statements)
+                """
+            try #expect(next.value(leftovers) == "0")
+            try eventually("unpinned") { try pooler.show("PINS").isEmpty }
+        }
+    }
+
+    @Test func whatCannotBeSeenGoesWithTheServer() throws {
+        try withPooler(["default_pool_size": "1"]) { pooler in
+            let client = try pooler.connect()
+            let next = try pooler.connect()
+            try client.query("select setseed(0.5)")
+            let process = try client.value("select pg_backend_pid()")
+            try client.query("discard all")
+            try #expect(pooler.show("PINS").map { $0["reasons"] } == ["setseed"])
+            client.close()
+            try #expect(next.value("select pg_backend_pid()") != process)
+        }
+    }
+
+    @Test func tooManyPinsAreRefused() throws {
+        try withPooler(["max_pinned": "1", "default_pool_size": "3"]) { pooler in
+            let first = try pooler.connect()
+            try first.query("listen birds")
+            let second = try pooler.rawLogin()
+            try second.send(Frontend.query("listen birds"))
+            #expect(second.isClosed())
+            #expect(
+                pooler.log.contains(
+                    "session needs a server of its own (listen), too many do (max_pinned)"
+                )
+            )
+            try #expect(first.value("select 1") == "1")
+            try eventually("one is pinned") { try pooler.show("PINS").count == 1 }
+        }
+    }
+
+    @Test func idlePinsEndAtPinTimeout() throws {
+        try withPooler(["pin_timeout": "1"]) { pooler in
+            let client = try pooler.rawLogin()
+            try client.send(Frontend.query("listen birds"))
+            _ = try client.receiveUntilReady()
+            #expect(client.isClosed())
+            #expect(
+                pooler.log.contains("session keeps its server (listen) and is idle (pin_timeout)")
+            )
+            try #expect(pooler.show("PINS").isEmpty)
+        }
+    }
+
+    @Test func trackingCanBeSwitchedOff() throws {
+        try withPooler(["session_tracking": "reported", "default_pool_size": "1"]) { pooler in
+            let client = try pooler.connect()
+            try client.query("create temp table t ()")
+            try #expect(pooler.show("PINS").isEmpty)
+            try #expect(pooler.connect().value("select count(*) from t") == "0")
+        }
+    }
+
+    /// The server that has refused what a client wanted at login serves others.
+    @Test func aRefusedLoginCostsNoServer() throws {
+        try withPooler(["default_pool_size": "1"]) { pooler in
+            for _ in 0..<3 {
+                let client = try pooler.rawConnect()
+                try client.send(
+                    Frontend.startup([
+                        ("user", "app"), ("database", "app"), ("work_mem", "no number"),
+                    ])
+                )
+                #expect(client.isClosed())
+            }
+            try #expect(pooler.connect().value("select 1") == "1")
+        }
+    }
+
+    @Test func whoHasDrawnNothingIsToldSo() throws {
+        try withPooler(["default_pool_size": "1"]) { pooler in
+            let (one, two) = (try pooler.connect(), try pooler.connect())
+            try one.query("drop sequence if exists drawn; create sequence drawn")
+            try #expect(one.value("select nextval('drawn')") == "1")
+            try #expect(two.execute("select lastval()").sqlstate == "55000")
+            try #expect(two.execute("select currval('drawn')").sqlstate == "55000")
+            try #expect(two.value("select nextval('drawn')") == "2")
+            try #expect(two.value("select lastval()") == "2")
+            try #expect(one.execute("select lastval()").sqlstate == "55000")
+        }
+    }
+
+    /// The same text means what it meant to the client that prepared it.
+    @Test func literalsKeepTheMeaningThatTheyHadWhenTheyWerePrepared() throws {
+        try withPooler(["default_pool_size": "2"]) { pooler in
+            let text = "select extract(epoch from '2024-01-01 00:00'::timestamptz)::int"
+            let (utc, tokyo) = (try pooler.connect(), try pooler.connect())
+            let holder = try pooler.connect()
+            try utc.query("set timezone = 'UTC'")
+            try tokyo.query("set timezone = 'Asia/Tokyo'")
+            _ = try utc.prepare("p", text)
+            _ = try tokyo.prepare("p", text)
+            for isHeld in [false, true] {
+                if isHeld { try holder.query("begin") }
+                try #expect(utc.executePrepared("p").rows == [["1704067200"]])
+                try #expect(tokyo.executePrepared("p").rows == [["1704034800"]])
+            }
+            // Whatever it has now, and wherever the statement is still missing.
+            try utc.query("set timezone = 'America/Lima'")
+            try pooler.console().query("RECONNECT")
+            try holder.query("commit")
+            for _ in 0..<4 { try #expect(utc.executePrepared("p").rows == [["1704067200"]]) }
+            try #expect(utc.value("show timezone") == "America/Lima")
+        }
+    }
+}
