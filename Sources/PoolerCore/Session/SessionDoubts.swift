@@ -52,9 +52,7 @@ public struct SessionDoubts: Equatable, Sendable {
     ///
     /// - Parameter text: the whole text, in which the statement stands.
     public mutating func add(_ statement: SessionStatement, of text: RawSpan) {
-        let isOfTransaction =
-            !statement.settings.isEmpty && statement.settings.allSatisfy(Self.isOfTransaction)
-        add(isOfTransaction ? statement.effects.subtracting(.settings) : statement.effects)
+        add(statement.effects.subtracting(Self.passingEffects(of: statement)))
         if statement.kind == .prepare { preparedEffects.formUnion(statement.bodyEffects) }
         if statement.effects.contains(.sqlExecute) { add(preparedEffects) }
         if statement.kind == .reset || Self.endsWithDefault(text.extracting(statement.range)) {
@@ -89,6 +87,17 @@ public struct SessionDoubts: Equatable, Sendable {
         guard statement.byteCount > count else { return false }
         let end = statement.extracting(statement.byteCount - count..<statement.byteCount)
         return ByteString(copying: end).lowercasedASCII.isText("default")
+    }
+
+    /// The effects on settings of which nothing is left when the transaction ends.
+    private static func passingEffects(of statement: SessionStatement) -> SessionEffects {
+        guard !statement.settings.isEmpty, !statement.effects.contains(.unnamedSettings) else {
+            return []
+        }
+        if statement.settings.allSatisfy(isOfTransaction) { return [.settings, .localSettings] }
+        // The name of a custom setting stays known.
+        let isCustom = statement.settings.contains { $0.bytes.contains(UInt8(ascii: ".")) }
+        return isCustom ? [] : .localSettings
     }
 
     /// Settings that end with the transaction even by SET.

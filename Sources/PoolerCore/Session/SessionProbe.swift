@@ -125,9 +125,14 @@ public struct SessionProbe: Equatable, Sendable {
 
     // MARK: The answer
 
+    /// The longest answer that is read, in bytes, and the most settings that a session may have:
+    /// clients can make up as many and as long ones as they like.
+    public static let answerLimit = 1 << 20
+    private static let settingLimit = 200
+
     /// Reads what the server answered: all messages up to ReadyForQuery.
     ///
-    /// - Returns: nil when the answer is not one to this question.
+    /// - Returns: nil when the answer is not one to this question, or is too much.
     public func evidence(in bytes: RawSpan) -> SessionEvidence? {
         var evidence = SessionEvidence()
         if case .all = settings { evidence.isComplete = true }
@@ -155,7 +160,9 @@ public struct SessionProbe: Equatable, Sendable {
                 return nil
             }
         }
-        guard hasPins == asksForPins else { return nil }
+        guard hasPins == asksForPins, evidence.settings.count <= Self.settingLimit else {
+            return nil
+        }
         if case .named(let names) = settings, evidence.settings.count != names.count { return nil }
         return evidence
     }

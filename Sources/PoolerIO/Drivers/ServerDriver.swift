@@ -134,6 +134,10 @@ extension Worker {
 
     /// Keeps a part of the answer to the question about the server's session.
     private mutating func keepAnswer(_ slot: UInt32, _ bytes: RawSpan) {
+        guard servers[slot].taskAnswer.count + bytes.byteCount <= SessionProbe.answerLimit else {
+            servers[slot].taskError = ErrorResponse(.error, "54000", "the answer is too long")
+            return
+        }
         unsafe bytes.withUnsafeBytes { unsafe servers[slot].taskAnswer.append(contentsOf: $0) }
     }
 

@@ -129,10 +129,11 @@ extension Worker {
         clients[slot].usesSequences = true
         let pool = servers[server].pool
         pools[pool].usesSequences = true
-        let mayHaveDrawn =
-            servers[server].machine.transactionStatus != .idle && servers[server].answerCount > 1
+        let status = servers[server].machine.transactionStatus
+        let mayHaveDrawn = status != .idle && servers[server].answerCount > 1
         guard servers[server].sequenceOwner != clients[slot].number,
-            servers[server].machine.isSettled, !mayHaveDrawn, toServer.isEmpty
+            servers[server].machine.isSettled, status != .inFailedTransaction, !mayHaveDrawn,
+            toServer.isEmpty
         else { return }
         servers[server].sequenceOwner = clients[slot].number
         toServer.insert(internalQuery("DISCARD SEQUENCES", to: server))

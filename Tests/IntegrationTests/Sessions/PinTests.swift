@@ -73,6 +73,26 @@ import Testing
         }
     }
 
+    /// Made-up settings, more than can be kept: nobody else gets the server.
+    @Test(arguments: [
+        (1...250).map { "set made.up\($0) = 1" }.joined(separator: ";"),
+        "select set_config('made.up', repeat('x', 2000000), false)",
+    ])
+    func whatIsTooMuchGoesWithTheServer(_ begin: String) throws {
+        try withPooler(["default_pool_size": "1"]) { pooler in
+            let client = try pooler.connect()
+            let next = try pooler.connect()
+            try client.query(begin)
+            try eventually("pinned") {
+                try pooler.show("PINS").map { $0["reasons"] } == ["unknown"]
+            }
+            let process = try client.value("select pg_backend_pid()")
+            client.close()
+            try #expect(next.value("select pg_backend_pid()") != process)
+            try #expect(next.value("select current_setting('made.up', true)") == nil)
+        }
+    }
+
     @Test func tooManyPinsAreRefused() throws {
         try withPooler(["max_pinned": "1", "default_pool_size": "3"]) { pooler in
             let first = try pooler.connect()
