@@ -100,7 +100,10 @@ extension Worker {
         _ rules: ScanRules,
         on server: UInt32
     ) {
-        guard !effects.isDisjoint(with: SessionDoubts.relevantEffects) else { return }
+        let relevant = effects.intersection(SessionDoubts.relevantEffects)
+        guard !relevant.isEmpty else { return }
+        // Only the name of a custom setting, which has a dot in it, outlasts SET LOCAL.
+        if relevant == .localSettings, !text.hasDot { return }
         let pool = servers[server].pool
         if effects.contains(.unknownFunction), pools[pool].functionTrust.asks() {
             servers[server].doubts.add(.opaque)
@@ -112,7 +115,12 @@ extension Worker {
         if effects.isDisjoint(with: SessionDoubts.effectsWithNames) {
             servers[server].doubts.add(effects)
         } else {
+            let state = servers[server].settings
             for statement in StatementClassifier.statements(in: text, rules: rules) {
+                if statement.effects == .localSettings, states.hasAll(statement.settings, in: state)
+                {
+                    continue
+                }
                 servers[server].doubts.add(statement, of: text)
             }
         }
@@ -283,6 +291,10 @@ extension RawSpan {
     @_lifetime(copy self)
     fileprivate func upToZero() -> RawSpan {
         extracting(0..<(indexOfZero(from: 0) ?? byteCount))
+    }
+
+    fileprivate var hasDot: Bool {
+        (0..<byteCount).contains { byte(at: $0) == UInt8(ascii: ".") }
     }
 
     /// The beginning of a statement, for people.

@@ -135,6 +135,13 @@ final class SharedSettingsStates: Sendable {
         states.withLock { $0.value(of: name, in: id) }
     }
 
+    /// Whether a state has values for all of these names.
+    func hasAll(_ names: [ByteString], in id: SettingsID) -> Bool {
+        states.withLock { states in
+            names.allSatisfy { states.value(of: $0, in: id) != nil }
+        }
+    }
+
     func names(of id: SettingsID) -> [ByteString] {
         states.withLock { $0.names(of: id) }
     }
