@@ -20,6 +20,8 @@ public struct SessionProbe: Equatable, Sendable {
 
     public let settings: Settings
     public let asksForPins: Bool
+    /// Whether it has been asked before, and the answer was interrupted.
+    public var isRepeated = false
 
     /// What has to be asked because of `doubts`; nil when nothing has.
     ///

@@ -34,13 +34,20 @@ extension Worker {
             consoleCanceled(slot)
         } else if clients[slot].isWaiting {
             cancelWaiting(slot)
-        } else if clients[slot].hasServer, !clients[slot].isPreparing,
+        } else if clients[slot].hasServer, !isBusyForItself(clients[slot].server),
             let serverKey = servers[clients[slot].server].cancelKey,
             sendCancel(serverKey, to: clients[slot].server, for: requester)
         {
             return
         }
         cancelEnded(for: requester)
+    }
+
+    /// Whether a server does something on the pooler's account first: a cancel request that comes
+    /// before the client's own request has begun has no effect, as with PostgreSQL itself.
+    private func isBusyForItself(_ server: UInt32) -> Bool {
+        if case .none = servers[server].task { return false }
+        return true
     }
 
     /// The cancel key of a client of this worker.

@@ -428,10 +428,12 @@ extension Worker {
             closeServer(slot, reason)
             return serveWaiters(pool)
         }
-        // In the middle of a message nothing more can be said.
+        // In the middle of a message nothing more can be said. What the server said to a question of the
+        // pooler's own, the client has not seen.
         let hasLastWords =
             servers[slot].machine.isMidMessage
             || servers[slot].machine.endedWithError && !servers[slot].machine.isSettled
+                && !clients[client].isPreparing
         clients[client].server = noSlot
         servers[slot].client = noSlot
         closeServer(slot, reason)

@@ -171,6 +171,10 @@ extension Worker {
             return stayOrRelease(server)
         }
         clients[servers[server].client].isPreparing = true
+        ask(probe, of: server)
+    }
+
+    private mutating func ask(_ probe: SessionProbe, of server: UInt32) {
         servers[server].probe = probe
         servers[server].task = .probing
         pools[servers[server].pool].counters.probes &+= 1
@@ -182,6 +186,11 @@ extension Worker {
         let pool = servers[server].pool
         let answer = exchange(&servers[server].taskAnswer, with: [])
         let probe = exchange(&servers[server].probe, with: nil)
+        // A cancel request that was meant for the client's last statement came late.
+        if error?.sqlState == "57014", var again = probe, !again.isRepeated {
+            again.isRepeated = true
+            return ask(again, of: server)
+        }
         guard error == nil, servers[server].machine.transactionStatus == .idle,
             let evidence = probe?.evidence(in: unsafe answer.span.bytes)
         else {
