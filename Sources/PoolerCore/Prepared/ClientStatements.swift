@@ -1,4 +1,5 @@
-// The prepared statements of one client, under the client's own names. A name is taken and freed
+// The prepared statements of one client, under the client's own names, by whatever they were made:
+// PostgreSQL has one namespace for Parse and PREPARE. A name is taken and freed
 // when the client's message is read, because the next message in the same pipeline counts on it; if
 // the server then skips the message because of an earlier error, the change is undone.
 
@@ -12,6 +13,7 @@ public struct ClientStatements {
         var slot: UInt32
         var serial: UInt64
         var effects: SessionEffects
+        var text: ByteString?
         var isListed: Bool
     }
 
@@ -21,6 +23,8 @@ public struct ClientStatements {
     private var usedBucketCount = 0
     /// The number of names.
     public private(set) var count = 0
+    /// How many of the statements were made by PREPARE, at most.
+    public private(set) var sqlCount = 0
 
     private static let emptyBucket = UInt32.max
     private static let deletedBucket = UInt32.max - 1
@@ -57,25 +61,43 @@ public struct ClientStatements {
         isEntry(entry) ? entries[Int(entry)]?.effects ?? [] : []
     }
 
+    /// What a server needs to have an entry's statement under the client's name.
+    public func own(_ entry: UInt32) -> OwnStatement? {
+        guard isEntry(entry), let value = entries[Int(entry)], value.isListed else { return nil }
+        return OwnStatement(slot: value.slot, text: value.text)
+    }
+
+    /// The names that are taken, of all statements or only of those that were made by PREPARE.
+    public func names(madeBySQL: Bool) -> [ByteString] {
+        entries.compactMap { entry in
+            guard let entry, entry.isListed, !madeBySQL || entry.text != nil else { return nil }
+            return entry.name
+        }
+    }
+
     /// Makes `name`, which must be free, stand for a statement.
     ///
     /// - Parameters:
     ///   - slot: the statement's slot in the store.
     ///   - serial: the statement's serial number there.
     ///   - effects: what executing it may change in the session.
+    ///   - text: the PREPARE that made it, if it was one.
     /// - Returns: the new entry.
     public mutating func insert(
         name: ByteString,
         slot: UInt32,
         serial: UInt64,
-        effects: SessionEffects = []
+        effects: SessionEffects = [],
+        text: ByteString? = nil
     ) -> UInt32 {
+        if text != nil { sqlCount += 1 }
         let entry = Entry(
             name: name,
             hash: Self.hash(name.span),
             slot: slot,
             serial: serial,
             effects: effects,
+            text: text,
             isListed: false
         )
         let index: UInt32
@@ -118,6 +140,7 @@ public struct ClientStatements {
         guard isEntry(entry), entries[Int(entry)] != nil else { return Expectation.noStatement }
         unlist(entry)
         let slot = slot(of: entry)
+        if entries[Int(entry)]?.text != nil { sqlCount -= 1 }
         entries[Int(entry)] = nil
         freeIndices.append(entry)
         return slot

@@ -36,6 +36,19 @@ public struct ParseSettings: Equatable, Sendable {
         self.init(fingerprint: fingerprint, values: values)
     }
 
+    /// The same values for a statement that no other client shall share.
+    ///
+    /// - Parameter number: that of the client's connection.
+    public func ofClient(_ number: UInt64) -> ParseSettings {
+        var hasher = Hasher()
+        hasher.combine(fingerprint)
+        hasher.combine(number)
+        return ParseSettings(
+            fingerprint: UInt64(bitPattern: Int64(hasher.finalize())),
+            values: values
+        )
+    }
+
     /// What has to be set so that a statement means the same in a session that has `current`.
     ///
     /// A setting that one of them does not name is not known, and left alone.

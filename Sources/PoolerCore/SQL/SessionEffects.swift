@@ -95,4 +95,6 @@ public struct SessionEffects: OptionSet, Hashable, BitwiseCopyable, Sendable {
     public static let show = SessionEffects(bit: 36)
     /// Settings are changed whose names the text does not tell; with `settings` or `localSettings`.
     public static let unnamedSettings = SessionEffects(bit: 37)
+    /// Asks which prepared statements there are.
+    public static let preparedStatements = SessionEffects(bit: 38)
 }

@@ -136,9 +136,12 @@ struct StatementScanner: ~Escapable {
                 effects.insert(.temporary)
             }
             if isPgSettings(token) { mentionsSettings = true }
+            if isPreparedStatements(token.start &+ 1..<max(token.start &+ 1, token.end &- 1)) {
+                effects.insert(.preparedStatements)
+            }
             afterInto(token)
         default:
-            effects.insert(.temporary)
+            effects.formUnion([.temporary, .preparedStatements])
             mentionsSettings = true
             afterInto(token)
         }
@@ -182,6 +185,8 @@ struct StatementScanner: ~Escapable {
             return
         case 11 where isPgSettings(token):
             mentionsSettings = true
+        case 21, 22:
+            if isPreparedStatements(token.range) { effects.insert(.preparedStatements) }
         default:
             break
         }
@@ -216,6 +221,13 @@ struct StatementScanner: ~Escapable {
         {
             effects.insert(.temporary)
         }
+    }
+
+    /// The view, or the function behind it.
+    @inline(never)
+    private func isPreparedStatements(_ range: Range<Int>) -> Bool {
+        isText(range, "pg_prepared_statements", folded: true)
+            || isText(range, "pg_prepared_statement", folded: true)
     }
 
     private func isPgSettings(_ token: SQLToken) -> Bool {

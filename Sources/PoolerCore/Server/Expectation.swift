@@ -40,11 +40,16 @@ public struct Expectation: Equatable, BitwiseCopyable, Sendable {
     public let request: Request
     /// Who gets the answer, and who gives it.
     public let route: Route
-    /// For parse and close: the statement's slot in the statement store; else `noStatement`.
+    /// For parse and close: the statement's slot in the statement store, or `ownStatement` and the
+    /// number of a request about one that a server has under a client's name; else `noStatement`.
     public let statement: UInt32
 
     /// The value of `statement` for requests that are not about a tracked statement.
     public static let noStatement = UInt32.max
+    /// The least value of `statement` for requests about statements under a client's name, and the
+    /// one for those of them that change nothing.
+    public static let ownStatement: UInt32 = 0x8000_0000
+    public static let unnumberedStatement = UInt32.max - 1
 
     public init(_ request: Request, _ route: Route, statement: UInt32 = noStatement) {
         self.request = request

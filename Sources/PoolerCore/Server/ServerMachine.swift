@@ -44,11 +44,16 @@ public struct ServerStep: Equatable, Sendable {
 }
 
 /// What a failure took away of the unnamed prepared statement.
-public enum UnnamedLoss: Equatable, Sendable {
-    /// It is not known what the server has.
-    case ofServer
-    /// Nor what the client has.
-    case ofClient
+public struct UnnamedLoss: Equatable, Sendable {
+    /// How many of the client's requests about it were skipped: what it had before them, it has still.
+    public var skippedCount = 0
+    /// Whether a Parse failed: that ends the statement which there was.
+    public var hasFailed = false
+
+    public init(skippedCount: Int = 0, hasFailed: Bool = false) {
+        self.skippedCount = skippedCount
+        self.hasFailed = hasFailed
+    }
 }
 
 /// How many answers about prepared statements are still to come.
@@ -152,6 +157,15 @@ public struct ServerMachine {
         expectations.contains { $0.statement != Expectation.noStatement }
     }
 
+    /// Whether answers to batches or Queries of the past are still to come, apart from a batch that
+    /// the client has not ended yet.
+    public var owesEarlierBatch: Bool {
+        expectations.contains { $0.request == .query || $0.request == .sync }
+    }
+
+    /// Whether the last request belongs to a batch that has not ended.
+    public var isInBatch: Bool { expectations.last?.isExtended ?? false }
+
     /// Whether it is still open which named statements there are.
     ///
     /// An error could make the server skip a request about one that an earlier batch has, or a Query
@@ -161,6 +175,9 @@ public struct ServerMachine {
 
     /// The same for the unnamed statement, unless this batch has made it anew.
     public var hasUnnamedInDoubt: Bool { unnamedDebt.isInDoubt && unnamedDebt.inBatch == 0 }
+
+    /// Whether requests are unanswered that make the unnamed statement anew or end it.
+    public var owesUnnamed: Bool { unnamedDebt.total > 0 }
 
     /// What became of the unnamed statement by a failure, unless a later request about it is under way.
     public mutating func takeUnnamedLoss() -> UnnamedLoss? {
@@ -266,11 +283,16 @@ public struct ServerMachine {
         return dropped.reversed()
     }
 
-    private mutating func drop(_ expectation: Expectation) {
+    /// - Parameter hasFailed: whether the server has tried it.
+    private mutating func drop(_ expectation: Expectation, hasFailed: Bool = false) {
         if expectation.statement != Expectation.noStatement {
             dropped.append(expectation)
-        } else if expectation.isAboutUnnamed, unnamedLoss != .ofClient {
-            unnamedLoss = expectation.route == .client ? .ofClient : .ofServer
+        } else if expectation.isAboutUnnamed {
+            var loss = unnamedLoss ?? UnnamedLoss()
+            if expectation.route == .client {
+                if hasFailed { loss.hasFailed = true } else { loss.skippedCount += 1 }
+            }
+            unnamedLoss = loss
         }
     }
 
@@ -358,7 +380,12 @@ public struct ServerMachine {
     private func disposition(of type: BackendMessageType) -> Disposition {
         guard let head = expectations.first, head.route == .pooler else { return .forward }
         // What fails of the pooler's own requests within a batch of the client's fails for the client.
-        return type == .errorResponse && head.isExtended ? .forward : .swallow
+        return type == .errorResponse && head.isExtended && !isInOwnBatch ? .forward : .swallow
+    }
+
+    /// Whether the batch that is being answered was ended by the pooler itself.
+    private var isInOwnBatch: Bool {
+        expectations.first { $0.request == .sync }?.route == .pooler
     }
 
     /// Whether a message's body is looked at, so that all of it must be there.
@@ -462,7 +489,7 @@ public struct ServerMachine {
             skipped += 1
         }
         isSkippingToSync = skipped == expectations.count
-        for _ in 0..<skipped { drop(removeHead()) }
+        for index in 0..<skipped { drop(removeHead(), hasFailed: index == 0) }
     }
 
     private mutating func becameReady(_ statusByte: UInt8) -> ServerEvent {

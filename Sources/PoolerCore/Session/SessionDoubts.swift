@@ -11,6 +11,8 @@ public struct SessionDoubts: Equatable, Sendable {
     public private(set) var settingNames: [ByteString] = []
     /// Whether only the server's list of changed settings tells what became of them.
     public private(set) var asksForAllSettings = false
+    /// The prepared statements that may have been made or ended by SQL.
+    public private(set) var statementNames: Set<ByteString> = []
     /// What executing the statements may do that were made by PREPARE.
     private var preparedEffects: SessionEffects = []
 
@@ -25,12 +27,12 @@ public struct SessionDoubts: Equatable, Sendable {
         .sqlExecute, .sqlDeallocate, .deallocateAll, .discardAll, .discardTemp, .listen, .unlisten,
         .unlistenAll, .temporary, .drop, .holdCursor, .cursor, .closeAll, .advisoryLock,
         .advisoryUnlock, .load, .setseed, .replicationSlot, .backup, .unknownFunction,
-        .sequenceValue,
+        .sequenceValue, .preparedStatements,
     ]
 
     /// Effects for which one of the statements has to be looked at: it names something.
     public static let effectsWithNames: SessionEffects = [
-        .settings, .localSettings, .sqlPrepare, .sqlExecute,
+        .settings, .localSettings, .sqlPrepare, .sqlExecute, .sqlDeallocate,
     ]
 
     /// More names than this, and the server is asked for all settings.
@@ -40,7 +42,7 @@ public struct SessionDoubts: Equatable, Sendable {
     public mutating func add(_ effects: SessionEffects) {
         self.effects.formUnion(
             effects.intersection(Self.relevantEffects).subtracting([
-                .unknownFunction, .sequenceValue,
+                .unknownFunction, .sequenceValue, .preparedStatements,
             ])
         )
         if !effects.isDisjoint(with: [.opaque, .resetAll, .discardAll, .unnamedSettings]) {
@@ -54,6 +56,9 @@ public struct SessionDoubts: Equatable, Sendable {
     public mutating func add(_ statement: SessionStatement, of text: RawSpan) {
         add(statement.effects.subtracting(Self.passingEffects(of: statement)))
         if statement.kind == .prepare { preparedEffects.formUnion(statement.bodyEffects) }
+        if statement.kind == .prepare || statement.kind == .deallocate, let name = statement.name {
+            statementNames.insert(name)
+        }
         if statement.effects.contains(.sqlExecute) { add(preparedEffects) }
         if statement.kind == .reset || Self.endsWithDefault(text.extracting(statement.range)) {
             asksForAllSettings = true
@@ -70,8 +75,10 @@ public struct SessionDoubts: Equatable, Sendable {
     }
 
     /// The server has said how things are.
-    public mutating func settle() {
-        let prepared = preparedEffects
+    ///
+    /// - Parameter keepsStatements: whether what PREPARE has made stays there without being known.
+    public mutating func settle(keepsStatements: Bool) {
+        let prepared = keepsStatements ? preparedEffects : []
         self = SessionDoubts()
         preparedEffects = prepared
     }

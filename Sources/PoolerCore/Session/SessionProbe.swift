@@ -20,6 +20,8 @@ public struct SessionProbe: Equatable, Sendable {
 
     public let settings: Settings
     public let asksForPins: Bool
+    /// Whether it asks for the prepared statements, except for those with names of the pooler's.
+    public let asksForStatements: Bool
     /// Whether it has been asked before, and the answer was interrupted.
     public var isRepeated = false
 
@@ -29,7 +31,13 @@ public struct SessionProbe: Equatable, Sendable {
     ///   - pins: what is known to be left in the session.
     ///   - knownNames: the settings that the session's state has, and the custom ones that any
     ///     session has been seen to set, in small letters.
-    public init?(_ doubts: SessionDoubts, pins: PinReasons, knownNames: [ByteString]) {
+    ///   - tracksStatements: whether prepared statements follow their client.
+    public init?(
+        _ doubts: SessionDoubts,
+        pins: PinReasons,
+        knownNames: [ByteString],
+        tracksStatements: Bool
+    ) {
         let effects = doubts.effects
         let custom = { (name: ByteString) in name.bytes.contains(UInt8(ascii: ".")) }
         var names = doubts.settingNames
@@ -48,19 +56,29 @@ public struct SessionProbe: Equatable, Sendable {
         }
         asksForPins =
             !effects.isDisjoint(with: Self.pinningEffects)
+            || effects.contains(.sqlPrepare) && !tracksStatements
             || !pins.subtracting(.lasting).isEmpty
                 && !effects.isDisjoint(with: Self.releasingEffects)
-        if settings == .none && !asksForPins { return nil }
+        asksForStatements =
+            tracksStatements
+            && (!effects.isDisjoint(with: Self.statementEffects)
+                || asksForPins && pins.contains(.prepare))
+        if settings == .none && !asksForPins && !asksForStatements { return nil }
     }
 
     /// What an audit asks: everything.
     public init(auditing knownNames: [ByteString]) {
         settings = .all(custom: knownNames.filter { $0.bytes.contains(UInt8(ascii: ".")) })
         asksForPins = true
+        asksForStatements = false
     }
 
+    private static let statementEffects: SessionEffects = [
+        .opaque, .sqlPrepare, .sqlDeallocate,
+    ]
+
     private static let pinningEffects: SessionEffects = [
-        .opaque, .sqlPrepare, .listen, .temporary, .holdCursor, .advisoryLock,
+        .opaque, .listen, .temporary, .holdCursor, .advisoryLock,
     ]
     private static let releasingEffects: SessionEffects = [
         .sqlDeallocate, .deallocateAll, .discardAll, .discardTemp, .unlisten, .unlistenAll, .drop,
@@ -94,6 +112,7 @@ public struct SessionProbe: Equatable, Sendable {
             text += Self.rows(["role"] + custom)
             text += Array(") v(n);".utf8)
         }
+        if asksForStatements { text += Array(Self.statementQuestion.utf8) }
         if asksForPins { text += Array(Self.pinQuestion.utf8) }
         return ByteString(text)
     }
@@ -106,6 +125,12 @@ public struct SessionProbe: Equatable, Sendable {
             .joined(separator: [UInt8(ascii: ",")])
         )
     }
+
+    private static let statementQuestion = """
+        SELECT name,statement,from_sql,parameter_types::pg_catalog.oid[]::pg_catalog.text \
+        FROM pg_catalog.pg_prepared_statements \
+        WHERE pg_catalog.left(name,8) OPERATOR(pg_catalog.<>) 'MARTLET_';
+        """
 
     /// Five counts, in the order of `pinColumns`.
     private static let pinQuestion = """
@@ -138,6 +163,7 @@ public struct SessionProbe: Equatable, Sendable {
     public func evidence(in bytes: RawSpan) -> SessionEvidence? {
         var evidence = SessionEvidence()
         if case .all = settings { evidence.isComplete = true }
+        if asksForStatements { evidence.statements = [] }
         var hasPins = false
         var offset = 0
         while offset < bytes.byteCount {
@@ -153,6 +179,8 @@ public struct SessionProbe: Equatable, Sendable {
             guard let row = try? DataRow(decoding: body) else { return nil }
             if row.columns.count == 2, let name = row.columns[0] {
                 evidence.settings.append((name.lowercasedASCII, row.columns[1]))
+            } else if asksForStatements, let statement = PreparedStatementRow(row.columns) {
+                evidence.statements?.append(statement)
             } else if row.columns.count == Self.pinColumns.count {
                 hasPins = true
                 for (reason, count) in zip(Self.pinColumns, row.columns) where count != "0" {
@@ -190,6 +218,9 @@ public struct SessionEvidence: Sendable {
 
     /// What cannot be moved, of the reasons that a server can be asked for.
     public var pins: PinReasons = []
+
+    /// The prepared statements under names of the client's; nil if they were not asked for.
+    public var statements: [PreparedStatementRow]?
 
     /// Nothing has been said.
     public init() {}

@@ -226,7 +226,6 @@ extension Worker {
             if pools[servers[server].pool].tracksStatements,
                 !trackUnnamed(kind, header, at: offset, of: bytes, from: slot)
             {
-                clients[slot].isHeldBack = true
                 return nil
             }
             servers[server].machine.expect(Expectation(kind, .client))

@@ -251,7 +251,7 @@ extension Worker {
 
     /// A request about a tracked statement succeeded.
     private mutating func statementAnswered(_ expectation: Expectation, on slot: UInt32) {
-        guard expectation.statement != Expectation.noStatement else { return }
+        guard expectation.statement < Expectation.ownStatement else { return }
         if expectation.request == .parse {
             return statementAccepted(expectation, by: slot)
         }
@@ -288,6 +288,10 @@ extension Worker {
             unnamedStatementLost(loss, on: slot)
         }
         for expectation in servers[slot].machine.takeDropped() {
+            if expectation.statement >= Expectation.ownStatement {
+                undoOwnRequest(expectation.statement, on: slot)
+                continue
+            }
             switch (expectation.request, expectation.route) {
             case (.parse, .pooler):
                 forgetStatement(expectation.statement, on: slot)
@@ -326,6 +330,7 @@ extension Worker {
             return
         }
         for statement in servers[slot].statements.removeAll() { statements.release(statement) }
+        forgetOwnStatements(on: slot)
         guard servers[slot].hasClient, !servers[slot].machine.answersPooler else { return }
         forgetStatements(of: servers[slot].client)
     }
@@ -451,11 +456,12 @@ extension Worker {
         if servers[slot].machine.isClean { sendTerminate(slot) }
         for expectation in servers[slot].machine.takeAll()
         where expectation.request == .close && expectation.route == .pooler
-            && expectation.statement != Expectation.noStatement
+            && expectation.statement < Expectation.ownStatement
         {
             statements.release(expectation.statement)
         }
         for statement in servers[slot].statements.removeAll() { statements.release(statement) }
+        forgetOwnStatements(on: slot)
         states.release(servers[slot].settings)
         if let waiter = servers[slot].destination {
             shared.post(.serverLost(for: waiter.client, ticket: waiter.ticket), to: waiter.worker)

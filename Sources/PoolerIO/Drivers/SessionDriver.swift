@@ -14,7 +14,7 @@ extension Worker {
 
     /// Notes what a Query or FunctionCall may change.
     ///
-    /// - Returns: false when more of it has to arrive first.
+    /// - Returns: false when more of it has to arrive first, or the client is held back.
     mutating func noteQuery(
         _ header: MessageHeader,
         at offset: Int,
@@ -32,7 +32,11 @@ extension Worker {
         guard end <= bytes.byteCount else { return false }
         let text = bytes.extracting(offset + MessageHeader.byteCount..<end - 1)
         let rules = clients[slot].scanRules
-        note(StatementClassifier.effects(of: text, rules: rules), of: text, rules, on: server)
+        let effects = StatementClassifier.effects(of: text, rules: rules)
+        guard showStatements(to: effects, of: text, .query, from: slot, among: bytes) else {
+            return false
+        }
+        note(effects, of: text, rules, on: server)
         return true
     }
 
@@ -41,19 +45,26 @@ extension Worker {
     /// - Parameters:
     ///   - statement: its slot in the statement store.
     ///   - values: the Bind message, as far as it has arrived.
+    /// - Returns: false when the client is held back.
     mutating func noteExecution(
         of statement: UInt32,
         _ effects: SessionEffects,
         with values: RawSpan,
-        on server: UInt32,
-        for slot: UInt32
-    ) {
-        guard !effects.isDisjoint(with: SessionDoubts.relevantEffects) else { return }
+        from slot: UInt32,
+        among bytes: RawSpan
+    ) -> Bool {
+        guard !effects.isDisjoint(with: SessionDoubts.relevantEffects) else { return true }
+        let server = clients[slot].server
+        let body = statements.body(of: statement)
+        let text = body.span.upToZero()
+        guard showStatements(to: effects, of: text, .batch, from: slot, among: bytes) else {
+            return false
+        }
         if !effects.isDisjoint(with: [.unnamedSettings, .unknownFunction]) {
             servers[server].doubts.add(names: CustomNames.candidates(in: values))
         }
-        let text = statements.body(of: statement)
-        note(effects, of: text.span.upToZero(), clients[slot].scanRules, on: server)
+        note(effects, of: text, clients[slot].scanRules, on: server)
+        return true
     }
 
     /// Notes what a Parse or Bind may change where prepared statements are not tracked: what any
@@ -122,9 +133,25 @@ extension Worker {
                     continue
                 }
                 servers[server].doubts.add(statement, of: text)
+                if statement.effects.contains(.sqlExecute), let name = statement.name {
+                    noteExecution(named: name, on: server)
+                }
             }
         }
         if servers[server].pins.isEmpty { servers[server].pinStatement = text.excerpt }
+    }
+
+    /// Notes what EXECUTE of one of the client's prepared statements may change.
+    private mutating func noteExecution(named name: ByteString, on server: UInt32) {
+        let names = clients[servers[server].client].names
+        guard names != noSlot, let entry = statementNames[names].entry(named: name.span) else {
+            return
+        }
+        // EXECUTE of an EXECUTE is an error.
+        let effects = statementNames[names].effects(of: entry).subtracting(.sqlExecute)
+        let body = statements.body(of: statementNames[names].slot(of: entry))
+        let rules = clients[servers[server].client].scanRules
+        note(effects, of: body.span.upToZero(), rules, on: server)
     }
 
     /// Sees to it that the values which the session has drawn from sequences are its client's own:
@@ -163,10 +190,11 @@ extension Worker {
             let probe = SessionProbe(
                 doubts,
                 pins: servers[server].pins,
-                knownNames: states.names(of: servers[server].settings) + customNames
+                knownNames: states.names(of: servers[server].settings) + customNames,
+                tracksStatements: pools[servers[server].pool].tracksStatements
             )
         else {
-            servers[server].doubts.settle()
+            settleDoubts(server)
             adoptSettings(servers[server].client, from: server)
             return stayOrRelease(server)
         }
@@ -196,7 +224,7 @@ extension Worker {
         else {
             if let error { logServer(server, .warning, "session probe failed: \(error.message)") }
             guard servers[server].hasClient else { return closeServer(server, .uncertainState) }
-            servers[server].doubts.settle()
+            settleDoubts(server)
             adoptSettings(servers[server].client, from: server)
             setPins(server, servers[server].pins.union(.unknown))
             return stayOrRelease(server)
@@ -204,19 +232,33 @@ extension Worker {
         let (old, oldPins) = (servers[server].settings, servers[server].pins)
         servers[server].settings = states.confirmed(by: evidence, in: old)
         defer { states.release(old) }
-        servers[server].doubts.settle()
-        if probe?.asksForPins == true {
-            setPins(server, servers[server].pins.intersection(.lasting).union(evidence.pins))
+        let oldStatements = servers[server].ownStatements
+        let pinsByPrepare =
+            evidence.statements.map { !adoptStatements($0, from: server) }
+            ?? oldPins.contains(.prepare)
+        var pins = oldPins
+        if probe?.asksForPins == true { pins = pins.intersection(.lasting).union(evidence.pins) }
+        if pools[pool].tracksStatements {
+            pins.remove(.prepare)
+            if pinsByPrepare { pins.insert(.prepare) }
         }
+        setPins(server, pins)
+        settleDoubts(server)
         if evidence.isComplete {
             pools[pool].functionTrust.learn(
-                isInnocent: servers[server].settings == old && servers[server].pins == oldPins
+                isInnocent: servers[server].settings == old && pins == oldPins
+                    && servers[server].ownStatements == oldStatements
             )
         }
         guard servers[server].hasClient else { return cleanSession(server) }
         adoptSettings(servers[server].client, from: server)
         if evidence.isComplete { restoreStart(of: servers[server].client, on: server, evidence) }
         stayOrRelease(server)
+    }
+
+    private mutating func settleDoubts(_ server: UInt32) {
+        servers[server].doubts.settle(keepsStatements: servers[server].pins.contains(.prepare))
+        settleOwnRequests(server)
     }
 
     /// RESET has given the client what its server began with: it gets what it began with itself.
@@ -298,7 +340,7 @@ extension Worker {
 extension RawSpan {
     /// The bytes before the first zero.
     @_lifetime(copy self)
-    fileprivate func upToZero() -> RawSpan {
+    func upToZero() -> RawSpan {
         extracting(0..<(indexOfZero(from: 0) ?? byteCount))
     }
 

@@ -8,6 +8,8 @@ internal import PostgresWire
 extension Worker {
     /// The longest Parse that is tracked, in bytes; longer ones bind the client to its server.
     private static var trackedParseLimit: Int { 1 << 20 }
+    /// Among a client's earlier unnamed statements: the same as the next one.
+    private static var sameStatement: UInt32 { noSlot - 1 }
 
     // MARK: Answers without a server
 
@@ -39,9 +41,12 @@ extension Worker {
             guard let serial = statements.serial(ofBody: body, settings: settings),
                 pools[pool].shared.withLock({ $0.acceptedStatements.contains(serial) })
             else { return nil }
+            let effects = effects(ofParse: body.span, from: slot)
+            // What it says of itself depends on another statement.
+            if effects.contains(.sqlExecute) { return nil }
             let name = ByteString(copying: bytes.extracting(bodyStart..<nameEnd))
             let statement = statements.retain(body: body, settings: settings)
-            _ = insertStatement(name, statement, of: slot)
+            _ = insertStatement(name, statement, effects, of: slot)
             pools[pool].counters.clientParses &+= 1
             toClient.insertEmptyMessage(.parseComplete, among: bytes)
         case .named(.close):
@@ -68,7 +73,8 @@ extension Worker {
     /// Source: PostgreSQL documentation, section 55.2.3 "Extended Query": it lasts until the next
     /// Parse of the unnamed statement or the next simple Query.
     ///
-    /// - Returns: false when it is in doubt which statement the server has.
+    /// - Returns: false when the client is held back, because it is in doubt which statement the
+    ///   server has.
     mutating func trackUnnamed(
         _ kind: Expectation.Request,
         _ header: MessageHeader,
@@ -79,57 +85,86 @@ extension Worker {
         let server = clients[slot].server
         switch kind {
         case .parse:
-            servers[server].unnamedOwner = clients[slot].number
-            rememberUnnamed(header, at: offset, of: bytes, from: slot)
-            return true
-        case .describe:
+            return rememberUnnamed(header, at: offset, of: bytes, from: slot)
+        case .describe, .close:
             let position = offset + MessageHeader.byteCount
             guard position < bytes.byteCount, bytes.byte(at: position) == UInt8(ascii: "S") else {
                 return true
             }
+            if kind == .close {
+                releaseUnnamedStatement(of: slot)
+                return true
+            }
         case .bind: break
-        case .query, .sync, .execute, .close, .copyEnd: return true
+        case .query, .sync, .execute, .copyEnd: return true
         }
-        if servers[server].machine.hasUnnamedInDoubt { return false }
-        ensureUnnamed(on: server, for: slot, among: bytes)
-        if kind == .bind {
-            noteExecution(
+        if servers[server].machine.hasUnnamedInDoubt {
+            clients[slot].isHeldBack = true
+            return false
+        }
+        let effects = clients[slot].unnamedEffects
+        if kind == .bind || effects.contains(.sqlExecute) {
+            let end = min(offset + header.messageByteCount, bytes.byteCount)
+            let isNoted = noteExecution(
                 of: clients[slot].unnamedStatement,
-                clients[slot].unnamedEffects,
-                with: bytes.extracting(
-                    offset..<min(offset + header.messageByteCount, bytes.byteCount)
-                ),
-                on: server,
-                for: slot
+                effects,
+                with: bytes.extracting(offset..<end),
+                from: slot,
+                among: bytes
             )
+            guard isNoted else { return false }
         }
+        ensureUnnamed(on: server, for: slot, among: bytes)
         return true
     }
 
+    /// - Returns: false when the client is held back.
     private mutating func rememberUnnamed(
         _ header: MessageHeader,
         at offset: Int,
         of bytes: RawSpan,
         from slot: UInt32
-    ) {
+    ) -> Bool {
+        let server = clients[slot].server
         let end = offset + header.messageByteCount
         let old = clients[slot].unnamedStatement
         guard header.bodyByteCount > 1, header.bodyByteCount <= Self.trackedParseLimit,
             end <= bytes.byteCount
         else {
-            releaseUnnamedStatement(of: slot)
-            clients[slot].unnamedEffects = .opaque
-            return
+            servers[server].unnamedOwner = clients[slot].number
+            replaceUnnamedStatement(of: slot, with: noSlot, .opaque)
+            return true
         }
         let body = bytes.extracting(offset + MessageHeader.byteCount + 1..<end)
-        let settings = parseSettings(on: clients[slot].server)
-        if old != noSlot && statements.isBody(of: old, body, settings: settings) { return }
-        releaseUnnamedStatement(of: slot)
-        clients[slot].unnamedEffects = effects(ofParse: body, from: slot)
-        clients[slot].unnamedStatement = statements.retain(
-            body: ByteString(copying: body),
-            settings: settings
-        )
+        let settings = parseSettings(on: server)
+        if old != noSlot, !clients[slot].unnamedEffects.contains(.sqlExecute),
+            statements.isBody(of: old, body, settings: settings)
+        {
+            servers[server].unnamedOwner = clients[slot].number
+            rememberEarlierUnnamed(Self.sameStatement, of: slot)
+            return true
+        }
+        let effects = effects(ofParse: body, from: slot)
+        guard showExecuted(by: body, effects, from: slot, among: bytes) else { return false }
+        servers[server].unnamedOwner = clients[slot].number
+        let statement = statements.retain(body: ByteString(copying: body), settings: settings)
+        replaceUnnamedStatement(of: slot, with: statement, effects)
+        return true
+    }
+
+    /// Sees to it that the server has what an EXECUTE names when that is prepared itself: what it
+    /// says of its columns is settled then.
+    ///
+    /// - Parameter body: the text of the Parse, and what follows it.
+    /// - Returns: false when the client is held back.
+    private mutating func showExecuted(
+        by body: RawSpan,
+        _ effects: SessionEffects,
+        from slot: UInt32,
+        among bytes: RawSpan
+    ) -> Bool {
+        guard effects.contains(.sqlExecute) else { return true }
+        return showStatements(to: effects, of: body.upToZero(), .batch, from: slot, among: bytes)
     }
 
     /// Prepares the client's unnamed statement again, if the server has another one; if the client
@@ -163,21 +198,64 @@ extension Worker {
         releaseUnnamedStatement(of: slot)
     }
 
-    /// After a failure, takes what the server has for nobody's, and what the client meant to have for
-    /// nothing.
+    /// After a failure, takes what the server has for nobody's, and gives the client what it had
+    /// before the requests that were skipped.
     mutating func unnamedStatementLost(_ loss: UnnamedLoss, on server: UInt32) {
         servers[server].unnamedOwner = 0
-        if loss == .ofClient, servers[server].hasClient {
-            releaseUnnamedStatement(of: servers[server].client)
+        guard servers[server].hasClient else { return }
+        let slot = servers[server].client
+        if loss.hasFailed { return releaseUnnamedStatement(of: slot) }
+        for _ in 0..<loss.skippedCount {
+            let before =
+                clients[slot].unnamedPending.popLast()
+                ?? exchange(&clients[slot].unnamedBefore, with: noSlot)
+            if before == Self.sameStatement { continue }
+            let skipped = exchange(&clients[slot].unnamedStatement, with: before)
+            if skipped != noSlot { statements.release(skipped) }
+        }
+        let statement = clients[slot].unnamedStatement
+        clients[slot].unnamedEffects =
+            statement == noSlot
+            ? [] : effects(ofParse: statements.body(of: statement).span, from: slot)
+    }
+
+    /// Gives a client another unnamed statement, and keeps the one that it had until the server has
+    /// taken the request.
+    private mutating func replaceUnnamedStatement(
+        of slot: UInt32,
+        with statement: UInt32,
+        _ effects: SessionEffects
+    ) {
+        let before = exchange(&clients[slot].unnamedStatement, with: statement)
+        clients[slot].unnamedEffects = effects
+        rememberEarlierUnnamed(before, of: slot)
+    }
+
+    private mutating func rememberEarlierUnnamed(_ before: UInt32, of slot: UInt32) {
+        if servers[clients[slot].server].machine.owesUnnamed {
+            clients[slot].unnamedPending.append(before)
+        } else {
+            releaseEarlierUnnamedStatements(of: slot)
+            clients[slot].unnamedBefore = before
+        }
+    }
+
+    private mutating func releaseEarlierUnnamedStatements(of slot: UInt32) {
+        let before = exchange(&clients[slot].unnamedBefore, with: noSlot)
+        if before < Self.sameStatement { statements.release(before) }
+        guard !clients[slot].unnamedPending.isEmpty else { return }
+        for statement in exchange(&clients[slot].unnamedPending, with: [])
+        where statement < Self.sameStatement {
+            statements.release(statement)
         }
     }
 
     /// Forgets the unnamed statement of a client.
     mutating func releaseUnnamedStatement(of slot: UInt32) {
-        let statement = exchange(&clients[slot].unnamedStatement, with: noSlot)
-        guard statement != noSlot else { return }
-        statements.release(statement)
         clients[slot].unnamedEffects = []
+        let statement = exchange(&clients[slot].unnamedStatement, with: noSlot)
+        if statement != noSlot { statements.release(statement) }
+        releaseEarlierUnnamedStatements(of: slot)
     }
 
     // MARK: Named statements
@@ -225,13 +303,21 @@ extension Worker {
         }
         let name = bytes.extracting(bodyStart..<nameEnd)
         pools[servers[server].pool].counters.clientParses &+= 1
+        if isChangedBySQL(name, on: server) {
+            return passParse(header, at: offset, of: bytes, from: slot)
+        }
         if entry(named: name, of: slot) != nil {
-            return sendDuplicateParse(header, name, at: offset, of: bytes, from: slot)
+            // PostgreSQL itself shall refuse it, in its own words.
+            guard showStatement(named: name, from: slot, among: bytes) else { return nil }
+            return passParse(header, at: offset, of: bytes, from: slot)
         }
         let body = ByteString(copying: bytes.extracting(nameEnd + 1..<end))
-        let settings = parseSettings(on: server)
+        let effects = effects(ofParse: body.span, from: slot)
+        guard showExecuted(by: body.span, effects, from: slot, among: bytes) else { return nil }
+        var settings = parseSettings(on: server)
+        if effects.contains(.sqlExecute) { settings = settings.ofClient(clients[slot].number) }
         let statement = statements.retain(body: body, settings: settings)
-        let entry = insertStatement(ByteString(copying: name), statement, of: slot)
+        let entry = insertStatement(ByteString(copying: name), statement, effects, of: slot)
         if servers[server].machine.transactionStatus != .inFailedTransaction,
             servers[server].statements.use(statement)
         {
@@ -260,24 +346,16 @@ extension Worker {
         return end
     }
 
-    /// Parse of a name that is taken: PostgreSQL itself shall refuse it, in its own words.
-    ///
-    /// So the server is made to have a statement of that name, and is not used by anybody else
-    /// afterwards.
-    private mutating func sendDuplicateParse(
+    /// Parse of a name about which the server has to decide.
+    private mutating func passParse(
         _ header: MessageHeader,
-        _ name: RawSpan,
         at offset: Int,
         of bytes: RawSpan,
         from slot: UInt32
     ) -> Int {
-        let server = clients[slot].server
-        requireClose(server)
-        servers[server].machine.expect(Expectation(.parse, .pooler))
-        toServer.insertHeader(.parse, bodyByteCount: name.byteCount + 4, among: bytes)
-        toServer.insert(ByteString(copying: name).bytes, among: bytes)
-        toServer.insert([0, 0, 0, 0], among: bytes)
-        servers[server].machine.expect(Expectation(.parse, .client))
+        servers[clients[slot].server].machine.expect(
+            Expectation(.parse, .client, statement: Expectation.unnumberedStatement)
+        )
         return passOn(header, at: offset, of: bytes, from: slot)
     }
 
@@ -297,16 +375,14 @@ extension Worker {
         else { return incomplete(.bind, header, at: offset, of: bytes, from: slot) }
         pools[servers[server].pool].counters.binds &+= 1
         let name = bytes.extracting(portalEnd + 1..<nameEnd)
+        let values = arrived.extracting(nameEnd..<arrivedEnd)
+        guard hideOthers(name, from: slot, among: bytes),
+            noteExecution(ofNamed: name, with: values, from: slot, among: bytes)
+        else { return nil }
         guard let serial = ensureStatement(name, from: slot, on: server, among: bytes) else {
             servers[server].machine.expect(Expectation(.bind, .client))
             return passOn(header, at: offset, of: bytes, from: slot)
         }
-        noteExecution(
-            ofNamed: name,
-            with: arrived.extracting(nameEnd..<arrivedEnd),
-            on: server,
-            for: slot
-        )
         servers[server].machine.expect(Expectation(.bind, .client))
         let growth = StatementName.byteCount(serial: serial) - (name.byteCount + 1)
         toServer.insertHeader(.bind, bodyByteCount: header.bodyByteCount + growth, among: bytes)
@@ -326,6 +402,13 @@ extension Worker {
         let server = clients[slot].server
         guard let name = Self.describedName(header, at: offset, of: bytes) else {
             return incomplete(.describe, header, at: offset, of: bytes, from: slot)
+        }
+        guard hideOthers(name, from: slot, among: bytes) else { return nil }
+        if let entry = entry(named: name, of: slot) {
+            let names = clients[slot].names
+            let effects = statementNames[names].effects(of: entry)
+            let body = statements.body(of: statementNames[names].slot(of: entry))
+            guard showExecuted(by: body.span, effects, from: slot, among: bytes) else { return nil }
         }
         guard let serial = ensureStatement(name, from: slot, on: server, among: bytes) else {
             servers[server].machine.expect(Expectation(.describe, .client))
@@ -353,12 +436,14 @@ extension Worker {
         guard let name = Self.describedName(header, at: offset, of: bytes) else {
             return incomplete(.close, header, at: offset, of: bytes, from: slot)
         }
-        guard let entry = entry(named: name, of: slot) else {
+        guard hideOthers(name, from: slot, among: bytes) else { return nil }
+        guard let entry = entry(named: name, of: slot), !isChangedBySQL(name, on: server) else {
             servers[server].machine.expect(Expectation(.close, .client))
             return passOn(header, at: offset, of: bytes, from: slot)
         }
         statementNames[clients[slot].names].unlist(entry)
         servers[server].machine.expect(Expectation(.close, .synthetic, statement: entry))
+        closeOwnStatement(name, on: server, among: bytes)
         return offset + header.messageByteCount
     }
 
@@ -394,47 +479,48 @@ extension Worker {
     }
 
     /// Notes what executing a statement may change that the client means by `name`.
+    ///
+    /// - Returns: false when the client is held back.
     private mutating func noteExecution(
         ofNamed name: RawSpan,
         with values: RawSpan,
-        on server: UInt32,
-        for slot: UInt32
-    ) {
-        guard let entry = entry(named: name, of: slot) else { return }
+        from slot: UInt32,
+        among bytes: RawSpan
+    ) -> Bool {
+        guard let entry = entry(named: name, of: slot) else { return true }
         let names = clients[slot].names
         let effects = statementNames[names].effects(of: entry)
-        guard !effects.isDisjoint(with: SessionDoubts.relevantEffects) else { return }
-        noteExecution(
-            of: statementNames[names].slot(of: entry),
-            effects,
-            with: values,
-            on: server,
-            for: slot
-        )
+        guard !effects.isDisjoint(with: SessionDoubts.relevantEffects) else { return true }
+        let statement = statementNames[names].slot(of: entry)
+        return noteExecution(of: statement, effects, with: values, from: slot, among: bytes)
     }
 
     /// What a client means by the name of a prepared statement.
-    private func entry(named name: RawSpan, of slot: UInt32) -> UInt32? {
+    func entry(named name: RawSpan, of slot: UInt32) -> UInt32? {
         let names = clients[slot].names
         return names == noSlot ? nil : statementNames[names].entry(named: name)
     }
 
     /// Gives a statement a name of a client's.
-    private mutating func insertStatement(
+    ///
+    /// - Parameter text: the PREPARE that did so, if it was one.
+    mutating func insertStatement(
         _ name: ByteString,
         _ statement: UInt32,
+        _ effects: SessionEffects,
+        text: ByteString? = nil,
         of slot: UInt32
     ) -> UInt32 {
         if clients[slot].names == noSlot {
             clients[slot].names = statementNames.nextIdentity.slot
             statementNames.insert(ClientStatements())
         }
-        let body = statements.body(of: statement)
         return statementNames[clients[slot].names].insert(
             name: name,
             slot: statement,
             serial: statements.serial(of: statement),
-            effects: effects(ofParse: body.span, from: slot)
+            effects: effects,
+            text: text
         )
     }
 
@@ -447,7 +533,9 @@ extension Worker {
         on server: UInt32,
         among bytes: RawSpan
     ) -> UInt64? {
-        guard let entry = entry(named: name, of: slot) else { return nil }
+        guard let entry = entry(named: name, of: slot), !isChangedBySQL(name, on: server) else {
+            return nil
+        }
         let statement = statementNames[clients[slot].names].slot(of: entry)
         let serial = statementNames[clients[slot].names].serial(of: entry)
         if servers[server].statements.use(statement) { return serial }
@@ -481,7 +569,7 @@ extension Worker {
 
     /// Puts a Parse into the stream so that it is read under the settings under which the client has
     /// prepared the statement, whatever it has now.
-    private mutating func underSettings(
+    mutating func underSettings(
         of statement: UInt32,
         on server: UInt32,
         among bytes: RawSpan,
@@ -497,40 +585,15 @@ extension Worker {
         }
     }
 
-    /// Changes settings until the end of the transaction, by a statement that leaves the client's
-    /// unnamed one alone.
+    /// Changes settings until the end of the transaction.
     private mutating func setLocally(
         _ changes: [SettingsChange],
         on server: UInt32,
         among bytes: RawSpan
     ) {
         guard !changes.isEmpty else { return }
-        var writer = ByteWriter()
-        let name: ByteString = "MARTLET_SET"
-        writer.message(.parse) { body in
-            body.writeCString(name)
-            body.writeCString(InternalSQL.applyLocally(changes))
-            body.write(Int16(0))
-        }
-        writer.message(.bind) { body in
-            body.writeCString(name)
-            body.writeCString(name)
-            for _ in 0..<3 { body.write(Int16(0)) }
-        }
-        writer.message(.execute) { body in
-            body.writeCString(name)
-            body.write(Int32(0))
-        }
-        for target in [UInt8(ascii: "P"), UInt8(ascii: "S")] {
-            writer.message(.close) { body in
-                body.write(target)
-                body.writeCString(name)
-            }
-        }
-        for request: Expectation.Request in [.parse, .bind, .execute, .close, .close] {
-            servers[server].machine.expect(Expectation(request, .pooler))
-        }
-        toServer.insert(writer.bytes, among: bytes)
+        let text = InternalSQL.applyLocally(changes)
+        execute(text, Expectation.noStatement, on: server, among: bytes)
     }
 
     /// Closes the statement that the server used longest ago, if it has as many as it may.

@@ -57,7 +57,11 @@ struct Client: ~Copyable {
     var names = noSlot
     /// The client's unnamed statement in the statement store, or `noSlot`.
     var unnamedStatement = noSlot
-    /// What executing that may change.
+    /// Those that it had before, in case the server does not take its last requests: the one before
+    /// all unanswered requests, and those of all but the last of these.
+    var unnamedBefore = noSlot
+    var unnamedPending: [UInt32] = []
+    /// What executing the unnamed statement may change.
     var unnamedEffects: SessionEffects = []
     /// How its statements are cut into tokens.
     var scanRules = ScanRules()
@@ -176,6 +180,8 @@ struct Server: ~Copyable {
 
     var settings = SettingsID.empty
     var statements = ServerStatements()
+    /// What it has under names of clients.
+    var ownStatements = OwnStatements()
     /// The number of the client whose unnamed statement the server has; 0 if it is nobody's.
     var unnamedOwner: UInt64 = 0
     /// What its client may have changed of the session since that was last certain.

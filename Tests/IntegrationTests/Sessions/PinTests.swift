@@ -11,7 +11,6 @@ import Testing
             "select pg_advisory_unlock_all()"
         ),
         ("listen birds", "listen", "unlisten *"),
-        ("prepare p as select 1", "prepare", "deallocate p"),
         ("create temp table t (); listen birds", "temporary,listen", "discard all"),
     ]
 
@@ -39,8 +38,8 @@ import Testing
     }
 
     /// Nobody finds what a client has left that goes while it is pinned.
-    @Test(arguments: causes)
-    func whoGoesLeavesNothing(_ begin: String, _: String, _: String) throws {
+    @Test(arguments: causes.map { $0.0 } + ["prepare p as select 1"])
+    func whoGoesLeavesNothing(_ begin: String) throws {
         try withPooler(["default_pool_size": "1"]) { pooler in
             let client = try pooler.connect()
             let next = try pooler.connect()

@@ -127,7 +127,7 @@ final class SessionDatabase {
         create function lib.listen_to(channel text) returns text language plpgsql
             as $$begin execute format('listen %I', channel); return 'listening'; end$$;
         create function lib.prepare_it() returns text language plpgsql
-            as $$begin execute 'prepare q1 as select ''by function'''; return 'prepared'; end$$;
+            as $$begin execute 'prepare "Q 3" as select ''by function'''; return 'prepared'; end$$;
         create function lib.declare_it() returns text language plpgsql
             as $$begin execute 'declare c1 cursor with hold for select generate_series(1, 5)';
             return 'declared'; end$$

@@ -62,11 +62,6 @@ enum SessionFamily: String, CaseIterable, Sendable, Comparable, CustomStringConv
         .startup,
         // A trigger that sets a custom setting is not seen, and PostgreSQL does not list these.
         .settingsInFunctions,
-        // Servers have names of the pooler's for statements of the protocol: SQL does not find them.
-        .mixedStatements,
-        // A second Parse of a name in a block leaves the name on the server, and the unnamed statement
-        // is lost by it, as by a Parse that is skipped after an error.
-        .protocolStatements,
     ]
 
     /// The same for pool_mode session, where only the login can differ.

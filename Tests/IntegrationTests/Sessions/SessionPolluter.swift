@@ -36,7 +36,7 @@ final class SessionPolluter {
 
     /// What polluters leave of these pins them, too: then everybody needs a server.
     private static let keepingFamilies: Set<SessionFamily> = [
-        .sqlStatements, .mixedStatements, .notifications, .listeningChannels,
+        .notifications, .listeningChannels,
     ]
 
     init(seed: Int, families: Set<SessionFamily>, user: String, database: String, port: Int) throws

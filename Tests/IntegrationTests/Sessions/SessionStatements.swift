@@ -335,9 +335,10 @@ extension SessionGenerator {
         case .transactions: "select (select count(*) from one.t), (select count(*) from lib.child)"
         case .protocolStatements: "select '02/03/2024'::date"
         case .sqlStatements:
-            "select name, statement from pg_prepared_statements where from_sql order by name collate \"C\""
+            "select name from pg_prepared_statements where from_sql order by name collate \"C\""
         case .mixedStatements:
-            "select name, from_sql, parameter_types from pg_prepared_statements order by name collate \"C\""
+            "select name, from_sql, parameter_types from pg_prepared_statements "
+                + "where name !~ '^MARTLET_' order by name collate \"C\""
         case .temporaryObjects:
             random.pick([
                 "select relname from pg_class where relnamespace = pg_my_temp_schema() order by 1",

@@ -15,9 +15,15 @@ import Testing
     private static func probe(
         _ text: ByteString,
         pins: PinReasons = [],
-        known: [ByteString] = []
+        known: [ByteString] = [],
+        tracksStatements: Bool = false
     ) -> SessionProbe? {
-        SessionProbe(doubts(text), pins: pins, knownNames: known)
+        SessionProbe(
+            doubts(text),
+            pins: pins,
+            knownNames: known,
+            tracksStatements: tracksStatements
+        )
     }
 
     // MARK: What is asked
@@ -78,13 +84,25 @@ import Testing
         #expect(Self.probe(ByteString(text), pins: .load)?.asksForPins != true)
     }
 
+    @Test(arguments: ["prepare p as select 1", "deallocate p", "do $$begin end$$"])
+    func statementsAreAskedForWhereTheyFollowTheirClient(_ text: String) {
+        let probe = Self.probe(ByteString(text), tracksStatements: true)
+        #expect(probe?.asksForStatements == true)
+        #expect(Self.probe(ByteString(text))?.asksForStatements != true)
+    }
+
+    @Test func preparingDoesNotPinWhereStatementsFollowTheirClient() {
+        let probe = Self.probe("prepare p as select 1", tracksStatements: true)
+        #expect(probe?.asksForPins == false)
+    }
+
     @Test func executingCountsForWhatWasPrepared() {
         let doubts = Self.doubts(
             "prepare p as select set_config('work_mem', '1MB', false); execute p"
         )
         #expect(doubts.effects.contains(.settings))
         var settled = doubts
-        settled.settle()
+        settled.settle(keepsStatements: true)
         #expect(settled.isEmpty)
         let text: ByteString = "execute p"
         for statement in StatementClassifier.statements(in: text.span, rules: ScanRules()) {
@@ -119,6 +137,19 @@ import Testing
         #expect(evidence.settings.map(\.value) == ["1"])
         #expect(evidence.pins == [.holdCursor, .advisoryLock])
         #expect(!evidence.isComplete)
+    }
+
+    @Test func statementsAreRead() throws {
+        let text: ByteString = "prepare p (int, text) as select $1; select 2"
+        let probe = try #require(Self.probe(text, tracksStatements: true))
+        let bytes = Self.answer([["p", text, "t", "{23,25}"]])
+        let found = probe.evidence(in: bytes.span.bytes)
+        let row = PreparedStatementRow(name: "p", text: text, isFromSQL: true, types: [23, 25])
+        #expect(found?.statements == [row])
+        let statement = row.statement(ScanRules())
+        #expect(statement?.text == "prepare p (int, text) as select $1")
+        let body = Array("select $1".utf8) + [0, 0, 2, 0, 0, 0, 23, 0, 0, 0, 25]
+        #expect(statement?.body == ByteString(body))
     }
 
     @Test func anAnswerToAnotherQuestionIsNone() throws {
