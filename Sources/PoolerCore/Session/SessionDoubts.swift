@@ -32,7 +32,7 @@ public struct SessionDoubts: Equatable, Sendable {
 
     /// Effects for which one of the statements has to be looked at: it names something.
     public static let effectsWithNames: SessionEffects = [
-        .settings, .localSettings, .sqlPrepare, .sqlExecute, .sqlDeallocate,
+        .settings, .localSettings, .discardAll, .sqlPrepare, .sqlExecute, .sqlDeallocate,
     ]
 
     /// More names than this, and the server is asked for all settings.
@@ -60,9 +60,7 @@ public struct SessionDoubts: Equatable, Sendable {
             statementNames.insert(name)
         }
         if statement.effects.contains(.sqlExecute) { add(preparedEffects) }
-        if statement.kind == .reset || Self.endsWithDefault(text.extracting(statement.range)) {
-            asksForAllSettings = true
-        }
+        if Self.isReset(statement, of: text) { asksForAllSettings = true }
         add(names: statement.settings)
     }
 
@@ -86,6 +84,15 @@ public struct SessionDoubts: Equatable, Sendable {
     /// The session is another one now.
     public mutating func forget() {
         self = SessionDoubts()
+    }
+
+    /// Whether a statement gives settings what the session began with: those that it names, or all.
+    public static func isReset(_ statement: SessionStatement, of text: RawSpan) -> Bool {
+        switch statement.kind {
+        case .reset, .resetAll, .discardAll: true
+        case .set: endsWithDefault(text.extracting(statement.range))
+        default: false
+        }
     }
 
     /// `SET x TO DEFAULT` is a RESET.

@@ -189,6 +189,41 @@ public struct SettingsStates {
         return writer.bytes
     }
 
+    /// What a session learns that was in state `old` and is in state `new`, as ParameterStatus
+    /// messages.
+    public func reportedMessages(from old: SettingsID, to new: SettingsID) -> [UInt8] {
+        guard old != new else { return [] }
+        let known = entries[Int(old.index)]?.settings ?? []
+        var writer = ByteWriter()
+        for setting in entries[Int(new.index)]?.settings ?? []
+        where names[setting.name].isReported && !known.contains(setting) {
+            writer.parameterStatus(name: names[setting.name].spelling, value: setting.value)
+        }
+        return writer.bytes
+    }
+
+    /// What gives a session that has executed RESET what its client began with.
+    ///
+    /// - Parameters:
+    ///   - start: what the client began with.
+    ///   - defaults: what RESET gives.
+    ///   - reset: the names, in small letters, that were reset; nil for all.
+    public func startChanges(
+        _ start: SettingsID,
+        _ defaults: SettingsID,
+        of reset: [ByteString]?
+    ) -> [SettingsChange] {
+        guard start != defaults else { return [] }
+        let present = entries[Int(defaults.index)]?.settings ?? []
+        return (entries[Int(start.index)]?.settings ?? []).compactMap { setting in
+            let name = names[setting.name].spelling
+            guard !present.contains(setting),
+                reset?.contains(name.lowercasedASCII) ?? true
+            else { return nil }
+            return .set(name: name, value: setting.value)
+        }
+    }
+
     /// The value of one setting in a state, or nil when it is not known.
     public func value(of name: ByteString, in id: SettingsID) -> ByteString? {
         guard let index = nameIndices[name.lowercasedASCII] else { return nil }

@@ -205,6 +205,9 @@ extension Worker {
         let server = clients[slot].server
         clients[slot].hasOwnAnswers = false
         startClock(server)
+        if clients[slot].watchesResets {
+            watchForResets(request, header, at: offset, of: bytes, from: slot)
+        }
         switch request {
         case .query:
             if pools[servers[server].pool].tracksSessions,

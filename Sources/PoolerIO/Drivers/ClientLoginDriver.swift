@@ -426,6 +426,7 @@ extension Worker {
         clients[slot].attachment = .none
         clients[slot].startSettings = clients[slot].settings
         states.retain(clients[slot].startSettings)
+        clients[slot].watchesResets = mustWatchForResets(of: slot)
         clients[slot].scanRules = states.scanRules(of: clients[slot].settings)
         pools[pool].counters.clientLogins &+= 1
         var writer = ByteWriter(capacity: 1_024)

@@ -60,6 +60,7 @@ extension Worker {
         var isQuiet = false
         var isTaskDone = false
         var isDying = false
+        var mustRestore = false
         while offset < bytes.byteCount {
             let step = servers[slot].machine.scan(bytes, from: offset, limit: limit)
             if case .failed = step.event, isDyingWords(slot) {
@@ -67,7 +68,11 @@ extension Worker {
             } else if case .forward = step.disposition, step.end > offset,
                 servers[slot].hasClient
             {
-                toClient.take(offset..<step.end, of: bytes)
+                if servers[slot].startChanges.isEmpty {
+                    toClient.take(offset..<step.end, of: bytes)
+                } else {
+                    mustRestore = takeBehindReset(slot, step, from: offset, of: bytes)
+                }
             } else if servers[slot].probe != nil {
                 keepAnswer(slot, bytes.extracting(offset..<step.end))
             }
@@ -92,8 +97,9 @@ extension Worker {
                 statementAnswered(expectation, on: slot)
             case .answerDue:
                 break
-            case .failed(let bodyStart, let bodyEnd, _):
+            case .failed(let bodyStart, let bodyEnd, let route):
                 undoDropped(slot)
+                if route == .client { resetEnded(slot) }
                 if servers[slot].machine.answersPooler || !servers[slot].hasClient {
                     // One that cannot be read is an error all the same.
                     let response =
@@ -115,6 +121,12 @@ extension Worker {
         defer { if let client { resumeHeldBack(client) } }
         if isDying {
             closeDyingServer(slot)
+        } else if mustRestore {
+            let generation = servers[slot].id.generation
+            if isTaskDone && servers[slot].task != .none { finishTask(slot) }
+            if servers.holds(slot, generation: generation), servers[slot].hasClient {
+                restore(slot)
+            }
         } else if isTaskDone && servers[slot].task != .none {
             let generation = servers[slot].id.generation
             finishTask(slot)
@@ -356,6 +368,8 @@ extension Worker {
             if replaySettings(client, on: slot) { serverIsReady(for: client) }
         case .replaying(let changes):
             settingsReplayed(slot, changes, error)
+        case .restoring:
+            restored(slot, error)
         case .probing:
             sessionProbed(slot, error)
         case .rollingBack:
@@ -427,7 +441,9 @@ extension Worker {
         if servers[slot].state == .login { return loginFailed(slot, reason) }
         guard servers[slot].hasClient else { return closeServer(slot, reason) }
         let client = servers[slot].client
-        if clients[client].isPreparing && !servers[slot].isSessionTouched {
+        if clients[client].isPreparing && !servers[slot].isSessionTouched
+            && servers[slot].startChanges.isEmpty
+        {
             waitAgain(client)
             servers[slot].client = noSlot
             closeServer(slot, reason)
@@ -462,6 +478,7 @@ extension Worker {
         }
         for statement in servers[slot].statements.removeAll() { statements.release(statement) }
         forgetOwnStatements(on: slot)
+        resetEnded(slot)
         states.release(servers[slot].settings)
         if let waiter = servers[slot].destination {
             shared.post(.serverLost(for: waiter.client, ticket: waiter.ticket), to: waiter.worker)

@@ -127,7 +127,9 @@ extension Worker {
             servers[server].doubts.add(effects)
         } else {
             let state = servers[server].settings
-            for statement in StatementClassifier.statements(in: text, rules: rules) {
+            let statements = StatementClassifier.statements(in: text, rules: rules)
+            noteResets(statements, of: text, on: server)
+            for statement in statements {
                 if statement.effects == .localSettings, states.hasAll(statement.settings, in: state)
                 {
                     continue
@@ -277,6 +279,14 @@ extension Worker {
         )
         states.release(old)
         states.release(defaults)
+        // What the server has reported of it, the client does not have after all.
+        let news = states.reportedMessages(
+            from: servers[server].settings,
+            to: clients[slot].settings
+        )
+        guard !news.isEmpty else { return }
+        clients[slot].transport.send(unsafe news.span.bytes, reactor)
+        waitForReader(slot)
     }
 
     /// The server goes back to its pool, if nothing holds it.

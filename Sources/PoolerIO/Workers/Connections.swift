@@ -69,8 +69,9 @@ struct Client: ~Copyable {
     /// that has the last ones.
     var usesSequences = false
     var lastServer: ServerID?
-    /// What RESET gives the client.
+    /// What RESET gives the client, and whether it is looked out for although nothing else is.
     var startSettings = SettingsID.empty
+    var watchesResets = false
     /// The server that the client has, or `noSlot`.
     var server = noSlot
     /// The ticket in the pool's queue, while `isWaiting`.
@@ -156,6 +157,8 @@ struct Server: ~Copyable {
         case checking
         /// Being asked what its client has left in the session: `probe`.
         case probing
+        /// It is given what its client began with, behind a RESET.
+        case restoring
         /// Its settings are being made to fit its client.
         case replaying([SettingsChange])
         /// ROLLBACK, after its client left in a transaction.
@@ -198,6 +201,9 @@ struct Server: ~Copyable {
     /// When the current query and transaction of the client began; 0 means there is none.
     var queryStart: Microseconds = 0
     var transactionStart: Microseconds = 0
+    /// What the client's RESET is to give it, and what its settings were before that.
+    var startChanges: [SettingsChange] = []
+    var settingsBeforeReset = SettingsID.empty
     /// The number of the client whose sequence values it has, if they are one client's.
     var sequenceOwner: UInt64 = 0
     /// How many queries of its client it has answered, as far as that matters.

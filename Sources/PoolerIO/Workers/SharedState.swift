@@ -131,6 +131,18 @@ final class SharedSettingsStates: Sendable {
         states.withLock { $0.reportedMessages(of: id) }
     }
 
+    func reportedMessages(from old: SettingsID, to new: SettingsID) -> [UInt8] {
+        states.withLock { $0.reportedMessages(from: old, to: new) }
+    }
+
+    func startChanges(
+        _ start: SettingsID,
+        _ defaults: SettingsID,
+        of reset: [ByteString]?
+    ) -> [SettingsChange] {
+        states.withLock { $0.startChanges(start, defaults, of: reset) }
+    }
+
     func value(of name: ByteString, in id: SettingsID) -> ByteString? {
         states.withLock { $0.value(of: name, in: id) }
     }

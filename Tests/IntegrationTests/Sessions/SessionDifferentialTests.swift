@@ -16,7 +16,7 @@ import Testing
     }
 
     @Test func aServerForTheWholeSessionIsLikeAPrivateOne() throws {
-        let families = SessionFamily.all.subtracting(SessionFamily.notYetInSessionMode)
+        let families = SessionFamily.all
         try compare(.throughSessionPool, families, SessionPlan(scripts: 12, share: 0.05))
     }
 

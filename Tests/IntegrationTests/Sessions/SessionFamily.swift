@@ -58,14 +58,9 @@ enum SessionFamily: String, CaseIterable, Sendable, Comparable, CustomStringConv
     static let notYet: Set<SessionFamily> = [
         // A server that somebody else has told the name of a custom setting knows it: '' instead of NULL.
         .absentSettings,
-        // RESET in a block gives what the server began with until the block ends.
-        .startup,
         // A trigger that sets a custom setting is not seen, and PostgreSQL does not list these.
         .settingsInFunctions,
     ]
-
-    /// The same for pool_mode session, where only the login can differ.
-    static let notYetInSessionMode: Set<SessionFamily> = [.startup]
 
     static var inUse: Set<SessionFamily> { all.subtracting(notYet) }
 

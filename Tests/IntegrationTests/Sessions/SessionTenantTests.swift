@@ -20,7 +20,7 @@ import Testing
     func tenantsExpectWhatAServerOfTheirOwnGives(killsServers: Bool) throws {
         let settings = ["default_pool_size": "20", "pool_mode": "session"]
         try run(
-            SessionFamily.all.subtracting(SessionFamily.notYetInSessionMode),
+            SessionFamily.all,
             settings,
             killsServers: killsServers
         )

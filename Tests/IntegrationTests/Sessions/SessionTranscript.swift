@@ -6,6 +6,7 @@
 //   F, L, R of errors and notices     places in PostgreSQL's sources, no part of what they mean
 //   V of errors and notices           the severity again, which S tells
 //   OID of a column's table           every run makes its tables anew
+//   the messages of authentication     a password is right before settings are looked at, or afterwards
 //   process numbers and cancel keys   which process serves a session is nobody's business
 //   the digits of pg_temp_3           which of the server's slots a session has got
 //
@@ -55,14 +56,13 @@ extension SessionAnswer {
                 omittingEmptySubsequences: false
             )
             notifications.append(parts.prefix(2).map { printable($0) }.joined(separator: " "))
-        case "K": break
+        case "K", "R": break
         default: lines.append(Self.line(of: message))
         }
     }
 
     private static func line(of message: WireMessage) -> String {
         switch message.type {
-        case "R": "Authentication"
         case "Z": "ReadyForQuery \(printable(message.body[...]))"
         case "C": "CommandComplete \(printable(message.body.dropLast()))"
         case "D": "DataRow \(values(message))"
