@@ -31,10 +31,7 @@ public struct Digest32: Sendable {
 
     /// The bytes as an array.
     public var bytes: [UInt8] {
-        var bytes: [UInt8] = []
-        bytes.reserveCapacity(Self.byteCount)
-        for index in storage.indices { bytes.append(storage[index]) }
-        return bytes
+        unsafe storage.span.withUnsafeBufferPointer { unsafe Array($0) }
     }
 
     /// The bytes of both values, combined one by one by exclusive or.

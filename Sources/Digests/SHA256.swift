@@ -8,15 +8,42 @@ public enum SHA256 {
     /// Digests `bytes`.
     /// - Throws: `DigestError` when OpenSSL fails.
     public static func hash(_ bytes: [UInt8]) throws(DigestError) -> Digest32 {
-        let digester = try Digester()
-        return try digester.hash(bytes.span, Span())
+        try digest(bytes.span, Span())
     }
 
     /// Digests the bytes of another digest.
     /// - Throws: `DigestError` when OpenSSL fails.
     public static func hash(_ digest: Digest32) throws(DigestError) -> Digest32 {
-        let digester = try Digester()
-        return try digester.hash(digest.span, Span())
+        try self.digest(digest.span, Span())
+    }
+
+    /// Digests `first` and, behind it, `second`.
+    ///
+    /// By OpenSSL's plain functions: each digest by EVP takes two contexts from the heap, and five of
+    /// them are more work than all that they digest when a client logs in.
+    fileprivate static func digest(
+        _ first: Span<UInt8>,
+        _ second: Span<UInt8>
+    ) throws(DigestError) -> Digest32 {
+        var context = SHA256_CTX()
+        // What is digested may be a secret.
+        defer { unsafe OPENSSL_cleanse(&context, MemoryLayout<SHA256_CTX>.size) }
+        guard unsafe SHA256_Init(&context) == 1,
+            add(first, to: &context),
+            add(second, to: &context)
+        else { throw .unavailable }
+        return try Digest32 { (output: inout MutableSpan<UInt8>) throws(DigestError) in
+            let status = unsafe output.withUnsafeMutableBufferPointer { output in
+                unsafe SHA256_Final(output.baseAddress, &context)
+            }
+            guard status == 1 else { throw .unavailable }
+        }
+    }
+
+    private static func add(_ bytes: Span<UInt8>, to context: inout SHA256_CTX) -> Bool {
+        unsafe bytes.withUnsafeBytes { bytes in
+            unsafe SHA256_Update(&context, bytes.baseAddress, bytes.count) == 1
+        }
     }
 }
 
@@ -48,60 +75,33 @@ public enum HMACSHA256 {
         try authenticate(message.span, key: key.span)
     }
 
+    /// Authenticates `message` with a key of 32 bytes.
+    /// - Throws: `DigestError` when OpenSSL fails.
+    public static func authenticate(
+        _ message: Span<UInt8>,
+        key: Digest32
+    ) throws(DigestError) -> Digest32 {
+        try authenticate(message, key: key.span)
+    }
+
     /// - Parameter key: at most a block.
     private static func authenticate(
         _ message: Span<UInt8>,
         key: Span<UInt8>
     ) throws(DigestError) -> Digest32 {
-        let digester = try Digester()
-        let inner = try digester.hash(pad(key, 0x36).span, message)
-        return try digester.hash(pad(key, 0x5C).span, inner.span)
+        let inner = try hash(message, behind: key, paddedWith: 0x36)
+        return try hash(inner.span, behind: key, paddedWith: 0x5C)
     }
 
-    /// The key as a block, each byte combined with `byte` by exclusive or.
-    private static func pad(_ key: Span<UInt8>, _ byte: UInt8) -> InlineArray<64, UInt8> {
-        InlineArray { ($0 < key.count ? key[$0] : 0) ^ byte }
-    }
-}
-
-/// One use of OpenSSL's SHA-256, for several digests one after the other.
-@safe
-private struct Digester: ~Copyable {
-    private let context: OpaquePointer
-
-    /// Looked up once: OpenSSL 3 otherwise does it, under a lock, for each digest.
-    private nonisolated(unsafe) static let algorithm = unsafe EVP_MD_fetch(nil, "SHA256", nil)
-
-    /// - Throws: `DigestError` when memory ran out.
-    init() throws(DigestError) {
-        guard let context = unsafe EVP_MD_CTX_new() else { throw .unavailable }
-        unsafe self.context = context
-    }
-
-    deinit {
-        unsafe EVP_MD_CTX_free(context)
-    }
-
-    /// Digests `first` and, behind it, `second`.
-    func hash(_ first: Span<UInt8>, _ second: Span<UInt8>) throws(DigestError) -> Digest32 {
-        guard let algorithm = unsafe Self.algorithm,
-            unsafe EVP_DigestInit_ex2(context, algorithm, nil) == 1
-        else { throw .unavailable }
-        try add(first)
-        try add(second)
-        return try Digest32 { (output: inout MutableSpan<UInt8>) throws(DigestError) in
-            let status = unsafe output.withUnsafeMutableBufferPointer { output in
-                unsafe EVP_DigestFinal_ex(context, output.baseAddress, nil)
-            }
-            guard status == 1 else { throw .unavailable }
-        }
-    }
-
-    private func add(_ bytes: Span<UInt8>) throws(DigestError) {
-        let status = unsafe bytes.withUnsafeBytes { bytes in
-            unsafe EVP_DigestUpdate(context, bytes.baseAddress, bytes.count)
-        }
-        guard status == 1 else { throw .unavailable }
+    /// Digests the key as a block, each byte combined with `byte` by exclusive or, and then `message`.
+    private static func hash(
+        _ message: Span<UInt8>,
+        behind key: Span<UInt8>,
+        paddedWith byte: UInt8
+    ) throws(DigestError) -> Digest32 {
+        var block = InlineArray<64, UInt8>(repeating: byte)
+        for index in key.indices { block[index] ^= key[index] }
+        return try SHA256.digest(block.span, message)
     }
 }
 

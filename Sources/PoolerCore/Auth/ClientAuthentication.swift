@@ -117,7 +117,7 @@ public struct ClientAuthentication: Sendable, Redacted {
             return .send(Self.message(.md5Password(salt: md5Salt)))
         case .scramSHA256:
             state = .waitingForSASLInitialResponse
-            return .send(Self.message(.sasl(mechanisms: [ByteString(SCRAMSecret.scheme)])))
+            return .send(Self.saslRequest)
         }
     }
 
@@ -266,7 +266,7 @@ public struct ClientAuthentication: Sendable, Redacted {
         } catch {
             throw .saslFailed(.malformedMessage)
         }
-        guard response.mechanism == ByteString(SCRAMSecret.scheme) else { throw .invalidMechanism }
+        guard response.mechanism == Self.mechanism else { throw .invalidMechanism }
         guard let clientFirst = response.initialResponse else {
             throw .saslFailed(.malformedMessage)
         }
@@ -344,6 +344,9 @@ public struct ClientAuthentication: Sendable, Redacted {
     }
 
     // MARK: Helpers
+
+    private static let mechanism = ByteString(SCRAMSecret.scheme)
+    private static let saslRequest = message(.sasl(mechanisms: [mechanism]))
 
     private static func message(_ request: AuthenticationRequest) -> [UInt8] {
         var writer = ByteWriter(capacity: 128)

@@ -97,10 +97,10 @@ public struct SCRAMClientExchange: Sendable, Redacted {
             serverFirst: serverFirst,
             clientFinalWithoutProof: withoutProof[...]
         )
-        let clientSignature = try SCRAM.signature(key: keys.storedKey, transcript: transcript)
+        let clientSignature = try SCRAM.signature(key: keys.storedKey, transcript: transcript.span)
         let proof = keys.clientKey ^ clientSignature
         phase = .waitingForServerFinal(
-            signature: try SCRAM.signature(key: keys.serverKey, transcript: transcript)
+            signature: try SCRAM.signature(key: keys.serverKey, transcript: transcript.span)
         )
         return withoutProof + Array(",p=".utf8) + Base64.encode(proof.bytes)
     }

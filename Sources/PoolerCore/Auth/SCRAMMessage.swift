@@ -125,9 +125,14 @@ enum SCRAM {
     }
 
     /// The signature that `key` makes under the messages of an exchange.
-    static func signature(key: Digest32, transcript: [UInt8]) throws(SCRAMError) -> Digest32 {
-        try SCRAMError.digesting { () throws(DigestError) in
-            try HMACSHA256.authenticate(transcript, key: key)
+    static func signature(
+        key: Digest32,
+        transcript: Span<UInt8>
+    ) throws(SCRAMError) -> Digest32 {
+        do {
+            return try HMACSHA256.authenticate(transcript, key: key)
+        } catch {
+            throw .digestUnavailable
         }
     }
 

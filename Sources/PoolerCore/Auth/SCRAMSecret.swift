@@ -13,12 +13,18 @@ public struct SCRAMSecret: Equatable, Sendable, Redacted {
     public let salt: [UInt8]
     public let storedKey: Digest32
     public let serverKey: Digest32
+    /// What a client needs to make its proof, as it ends the server-first-message: `,s=<salt>,i=<count>`.
+    let challenge: [UInt8]
 
     public init(iterations: Int, salt: [UInt8], storedKey: Digest32, serverKey: Digest32) {
         self.iterations = iterations
         self.salt = salt
         self.storedKey = storedKey
         self.serverKey = serverKey
+        var challenge = Array(",s=".utf8)
+        challenge += Base64.encode(salt)
+        challenge += Array(",i=\(iterations)".utf8)
+        self.challenge = challenge
     }
 
     /// Reads the stored form; nil when it is not one, or its iteration count is not in 1...2^31-1.

@@ -28,15 +28,10 @@ public struct SCRAMServerExchange: Sendable, Redacted {
 
     private enum Phase {
         case waitingForClientFirst
-        case waitingForClientFinal(Transcript)
+        /// With the client's first message, a comma and the answer to it, and where in these the nonce
+        /// is.
+        case waitingForClientFinal(transcript: [UInt8], nonce: Range<Int>)
         case finished
-    }
-
-    private struct Transcript {
-        let channelBindingHeader: [UInt8]
-        let clientFirstBare: ArraySlice<UInt8>
-        let serverFirst: [UInt8]
-        let nonce: [UInt8]
     }
 
     private let secret: SCRAMSecret
@@ -72,56 +67,56 @@ public struct SCRAMServerExchange: Sendable, Redacted {
             throw .unexpectedMessage
         }
         try SCRAM.check(message, limit: SCRAM.clientMessageByteLimit)
-        let bareStart = try Self.channelBindingHeaderByteCount(message)
-        let bare = message[bareStart...]
-        let clientNonce = try Self.clientNonce(bare)
+        try Self.checkChannelBindingHeader(message)
+        let clientNonce = try Self.clientNonce(message[Self.channelBindingHeaderByteCount...])
 
-        let nonce = clientNonce + nonce
-        let salt = Base64.encode(secret.salt)
-        var serverFirst = Array("r=".utf8)
-        serverFirst.append(contentsOf: nonce)
-        serverFirst.append(contentsOf: ",s=".utf8)
-        serverFirst.append(contentsOf: salt)
-        serverFirst.append(contentsOf: ",i=".utf8)
-        serverFirst.append(contentsOf: String(secret.iterations).utf8)
-        phase = .waitingForClientFinal(
-            Transcript(
-                channelBindingHeader: Array(message[..<bareStart]),
-                clientFirstBare: bare,
-                serverFirst: serverFirst,
-                nonce: Array(nonce)
-            )
-        )
+        var transcript: [UInt8] = []
+        transcript.reserveCapacity(512)
+        transcript.append(contentsOf: message)
+        transcript.append(UInt8(ascii: ","))
+        let start = transcript.count
+        transcript.append(UInt8(ascii: "r"))
+        transcript.append(UInt8(ascii: "="))
+        let nonceStart = transcript.count
+        transcript.append(contentsOf: clientNonce)
+        transcript.append(contentsOf: nonce)
+        let nonceEnd = transcript.count
+        transcript.append(contentsOf: secret.challenge)
+        let serverFirst = Array(transcript[start...])
+        phase = .waitingForClientFinal(transcript: transcript, nonce: nonceStart..<nonceEnd)
         return serverFirst
     }
 
     /// Takes the client-final-message, verifies the proof, and returns the server-final-message.
     /// - Throws: `SCRAMError`; the exchange is then over.
     public mutating func received(clientFinal message: [UInt8]) throws(SCRAMError) -> Success {
-        guard case .waitingForClientFinal(let transcript) = exchange(&phase, with: .finished) else {
-            throw .unexpectedMessage
-        }
+        guard
+            case .waitingForClientFinal(var transcript, let nonce) = exchange(
+                &phase,
+                with: .finished
+            )
+        else { throw .unexpectedMessage }
         try SCRAM.check(message, limit: SCRAM.clientMessageByteLimit)
         var attributes = SCRAMAttributes(message[...])
         let channelBinding = try attributes.value(of: "c")
-        guard channelBinding.elementsEqual(Base64.encode(transcript.channelBindingHeader)) else {
+        let header = Array(transcript[..<Self.channelBindingHeaderByteCount])
+        guard channelBinding.elementsEqual(Base64.encode(header)) else {
             throw .channelBindingMismatch
         }
         let finalNonce = try attributes.value(of: "r")
         let (proof, proofOffset) = try Self.proof(&attributes)
-        guard constantTimeEqual(Array(finalNonce), transcript.nonce) else { throw .nonceMismatch }
-
-        let signed = SCRAM.transcript(
-            clientFirstBare: transcript.clientFirstBare,
-            serverFirst: transcript.serverFirst,
-            clientFinalWithoutProof: message[..<(proofOffset - 1)]
-        )
+        guard constantTimeEqual(finalNonce.span, transcript.span.extracting(nonce)) else {
+            throw .nonceMismatch
+        }
+        transcript.append(UInt8(ascii: ","))
+        transcript.append(contentsOf: message[..<(proofOffset - 1)])
+        let signed = transcript.span.extracting(droppingFirst: Self.channelBindingHeaderByteCount)
         return try verify(proof, transcript: signed)
     }
 
     private func verify(
         _ proof: Digest32,
-        transcript: [UInt8]
+        transcript: Span<UInt8>
     ) throws(SCRAMError) -> Success {
         let clientKey = proof ^ (try SCRAM.signature(key: secret.storedKey, transcript: transcript))
         let hash = try SCRAMError.digesting { () throws(DigestError) in
@@ -132,7 +127,7 @@ public struct SCRAMServerExchange: Sendable, Redacted {
         if let certainFailure { throw certainFailure }
         guard isRight else { throw .wrongProof }
         return Success(
-            serverFinal: Array("v=".utf8) + Base64.encode(signature.bytes),
+            serverFinal: [UInt8(ascii: "v"), UInt8(ascii: "=")] + Base64.encode(signature.bytes),
             keys: SCRAMKeys(
                 clientKey: clientKey,
                 storedKey: secret.storedKey,
@@ -143,22 +138,24 @@ public struct SCRAMServerExchange: Sendable, Redacted {
         )
     }
 
-    /// How long the header is that negotiates channel binding: `n,,` or `y,,`.
+    /// The length of the header that negotiates channel binding: `n,,` or `y,,`.
+    private static let channelBindingHeaderByteCount = 3
+
+    /// Checks the header that negotiates channel binding.
     ///
     /// An authorization identity in it is refused, as PostgreSQL does.
-    private static func channelBindingHeaderByteCount(
-        _ message: [UInt8]
-    ) throws(SCRAMError) -> Int {
+    private static func checkChannelBindingHeader(_ message: [UInt8]) throws(SCRAMError) {
         switch message.first {
         case UInt8(ascii: "n"), UInt8(ascii: "y"): break
         case UInt8(ascii: "p"): throw .channelBindingRequired
         default: throw .malformedMessage
         }
         let comma = UInt8(ascii: ",")
-        guard message.count > 3, message[1] == comma else { throw .malformedMessage }
+        guard message.count > channelBindingHeaderByteCount, message[1] == comma else {
+            throw .malformedMessage
+        }
         if message[2] == UInt8(ascii: "a") { throw .authorizationIdentity }
         guard message[2] == comma else { throw .malformedMessage }
-        return 3
     }
 
     /// Reads the name, which PostgreSQL ignores in favour of the startup packet's, and the nonce.

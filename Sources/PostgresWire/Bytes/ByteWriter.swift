@@ -20,12 +20,12 @@ public struct ByteWriter: Sendable {
 
     /// Appends a 16-bit number, big endian.
     public mutating func write(_ value: Int16) {
-        appendBigEndian(UInt64(UInt16(bitPattern: value)), count: 2)
+        append(value.bigEndian)
     }
 
     /// Appends a 32-bit number, big endian.
     public mutating func write(_ value: Int32) {
-        appendBigEndian(UInt64(UInt32(bitPattern: value)), count: 4)
+        append(value.bigEndian)
     }
 
     /// Appends bytes as they are.
@@ -75,9 +75,7 @@ public struct ByteWriter: Sendable {
         }
     }
 
-    private mutating func appendBigEndian(_ value: UInt64, count: Int) {
-        for index in (0..<count).reversed() {
-            bytes.append(UInt8(truncatingIfNeeded: value >> (8 * UInt64(index))))
-        }
+    private mutating func append(_ value: some FixedWidthInteger & BitwiseCopyable) {
+        unsafe withUnsafeBytes(of: value) { unsafe bytes.append(contentsOf: $0) }
     }
 }
