@@ -68,6 +68,8 @@ public struct SettingsStates {
         var reportedMessages: [UInt8]?
         /// What matters for prepared statements, once it has been asked for.
         var parseSettings: ParseSettings?
+        /// How statements are cut into tokens, once it has been asked for.
+        var scanRules: ScanRules?
     }
 
     /// The outcome of one `setting(_:to:in:isReported:)`.
@@ -179,8 +181,8 @@ public struct SettingsStates {
     /// The values of a state as ParameterStatus messages, under the names that the server uses: a
     /// part of the client's welcome.
     public mutating func reportedMessages(of id: SettingsID) -> [UInt8] {
+        if let messages = entries[Int(id.index)]?.reportedMessages { return messages }
         guard let entry = entries[Int(id.index)] else { return [] }
-        if let messages = entry.reportedMessages { return messages }
         var writer = ByteWriter()
         for setting in entry.settings where names[setting.name].isReported {
             writer.parameterStatus(name: names[setting.name].spelling, value: setting.value)
@@ -232,8 +234,8 @@ public struct SettingsStates {
 
     /// What of a state decides about the meaning of prepared statements.
     public mutating func parseSettings(of id: SettingsID) -> ParseSettings {
+        if let settings = entries[Int(id.index)]?.parseSettings { return settings }
         guard let entry = entries[Int(id.index)] else { return .none }
-        if let settings = entry.parseSettings { return settings }
         let settings = ParseSettings(
             of: entry.settings.map { (names[$0.name].spelling, $0.value) }
         )
@@ -242,12 +244,14 @@ public struct SettingsStates {
     }
 
     /// How statements are cut into tokens in a session in this state.
-    public func scanRules(of id: SettingsID) -> ScanRules {
+    public mutating func scanRules(of id: SettingsID) -> ScanRules {
+        if let rules = entries[Int(id.index)]?.scanRules { return rules }
         var rules = ScanRules()
         for name: ByteString in ["client_encoding", "standard_conforming_strings"] {
             guard let value = value(of: name, in: id) else { continue }
             rules.adopt(ParameterStatus(name: name, value: value))
         }
+        entries[Int(id.index)]?.scanRules = rules
         return rules
     }
 
