@@ -11,6 +11,10 @@ public struct LoginRequest: Equatable, Sendable {
     public var user: ByteString
     /// The settings asked for, by name or through `options`, in order.
     public var settings: [StartupParameter] = []
+    /// The application_name among them, if PostgreSQL takes it as it is: that needs no confirmation.
+    public private(set) var applicationName: ByteString?
+    /// The settings that a server has to confirm.
+    public private(set) var uncertainSettings: [StartupParameter] = []
     /// The answer to a newer minor version or unknown `_pq_.` options, to be sent before anything
     /// else; empty when there is nothing to negotiate.
     public var negotiation: [UInt8] = []
@@ -61,6 +65,16 @@ public struct LoginRequest: Equatable, Sendable {
         }
         // As PostgreSQL has it: a parameter counts more than what options say.
         if !ofOptions.isEmpty { settings = Self.parametersFirst(settings, ofOptions) }
+        for parameter in settings {
+            if parameter.name.lowercasedASCII.isText("application_name"),
+                parameter.value.count < 64,
+                parameter.value.bytes.allSatisfy({ (0x20...0x7E).contains($0) })
+            {
+                applicationName = parameter.value
+            } else {
+                uncertainSettings.append(parameter)
+            }
+        }
         guard !user.isEmpty else { throw Self.refusal("no username supplied") }
         if database.isEmpty { database = user }
         guard user.count <= Self.userNameLimit else { throw Self.refusal("username too long") }

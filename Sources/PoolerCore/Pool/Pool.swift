@@ -48,6 +48,8 @@ public struct Pool: ~Copyable {
     public var settings: Settings
     /// Whether clients get no servers for now (PAUSE).
     public var isPaused = false
+    /// Whether nobody can come in any more: the next client makes another pool.
+    public var isForgotten = false
     /// Clients that have logged in, with or without a server.
     public var clientCount = 0
     /// When the last client left.

@@ -21,6 +21,17 @@ public struct UserState: Sendable {
     public init() {}
 }
 
+/// How many clients a database and a user may have; 0 means any number.
+public struct ClientLimits: Equatable, Sendable {
+    let ofDatabase: Int
+    let ofUser: Int
+
+    public init(_ settings: Settings) {
+        ofDatabase = settings.maxDBClientConnections
+        ofUser = settings.maxUserClientConnections
+    }
+}
+
 /// The pools by id and by key.
 public struct Pools: Sendable {
     /// Nil where a pool has been forgotten.
@@ -102,16 +113,14 @@ public struct Pools: Sendable {
     public mutating func admitClient(
         database: ByteString,
         user: ByteString,
-        limits: Settings
+        limits: ClientLimits
     ) -> String? {
         let state = state(ofDatabase: database)
         if state.isDisabled { return "database \"\(database)\" is disabled" }
-        let databaseLimit = limits.maxDBClientConnections
-        if databaseLimit > 0, state.clientCount >= databaseLimit {
+        if limits.ofDatabase > 0, state.clientCount >= limits.ofDatabase {
             return "client connections exceeded (max_db_client_connections)"
         }
-        let userLimit = limits.maxUserClientConnections
-        if userLimit > 0, self.state(ofUser: user).clientCount >= userLimit {
+        if limits.ofUser > 0, self.state(ofUser: user).clientCount >= limits.ofUser {
             return "client connections exceeded (max_user_client_connections)"
         }
         databases[database, default: DatabaseState()].clientCount += 1

@@ -27,13 +27,21 @@ extension Worker {
         let held = exchange(&clients[slot].held, with: [])
         let bytes = unsafe held.span.bytes
         let packet: StartupPacket
+        let size: Int
         do throws(WireError) {
-            guard let size = try StartupPacket.byteCount(peeking: bytes), size <= held.count else {
+            let peeked = try StartupPacket.byteCount(peeking: bytes)
+            guard let peeked, peeked <= held.count else {
                 clients[slot].held = held
                 return false
             }
-            packet = try StartupPacket(decoding: bytes.extracting(0..<size))
+            size = peeked
             keepRest(of: bytes, from: size, slot)
+            if let plan = knownLogins.plan(for: bytes.extracting(0..<size)) {
+                spareBuffers.giveBack(held)
+                startLogin(slot, plan)
+                return true
+            }
+            packet = try StartupPacket(decoding: bytes.extracting(0..<size))
         } catch {
             refuse(slot, Self.startupError(error, bytes))
             return false
@@ -50,7 +58,9 @@ extension Worker {
                 handOverToConsole(slot, received: held)
                 return false
             }
-            startupMessageReceived(slot, version, parameters)
+            guard let plan = plan(slot, version, parameters) else { return true }
+            knownLogins.keep(plan, for: bytes.extracting(0..<size))
+            startLogin(slot, plan)
             return true
         }
     }
@@ -93,29 +103,36 @@ extension Worker {
         return true
     }
 
-    private mutating func startupMessageReceived(
+    /// Makes a plan for a client's login, or closes the client.
+    private mutating func plan(
         _ slot: UInt32,
         _ version: ProtocolVersion,
         _ parameters: [StartupParameter]
-    ) {
-        let request: LoginRequest
+    ) -> LoginPlan? {
         do throws(ErrorResponse) {
-            request = try LoginRequest(
+            let request = try LoginRequest(
                 version: version,
                 parameters: parameters,
                 ignored: settings.ignoreStartupParameters.map(\.lowercasedASCII)
             )
+            return LoginPlan(request, secret: directory.secret(of: request.user))
         } catch {
-            return closeClient(slot, .clientRefused(error))
+            closeClient(slot, .clientRefused(error))
+            return nil
         }
-        clients[slot].database = request.database
-        clients[slot].user = request.user
-        clients[slot].attachment = .login(ClientLogin(request: request))
-        clients[slot].transport.send(unsafe request.negotiation.span.bytes, reactor)
-        let isConsole = Configuration.consoleNames.contains(request.database)
-        if lifecycle.isShuttingDown && !isConsole { return closeClient(slot, .poolerShuttingDown) }
-        if !isConsole && shared.loads.total > settings.maxClientConn {
-            return refuse(slot, "no more connections allowed (max_client_conn)")
+    }
+
+    private mutating func startLogin(_ slot: UInt32, _ plan: LoginPlan) {
+        clients[slot].database = plan.request.database
+        clients[slot].user = plan.request.user
+        clients[slot].attachment = .login(ClientLogin(plan))
+        let negotiation = plan.request.negotiation
+        clients[slot].transport.send(unsafe negotiation.span.bytes, reactor)
+        if !plan.isForConsole {
+            if lifecycle.isShuttingDown { return closeClient(slot, .poolerShuttingDown) }
+            if shared.loads.total > settings.maxClientConn {
+                return refuse(slot, "no more connections allowed (max_client_conn)")
+            }
         }
         startAuthentication(slot)
     }
@@ -125,19 +142,21 @@ extension Worker {
     private mutating func startAuthentication(_ slot: UInt32) {
         let user = clients[slot].user
         if isOwner(slot) { return authenticated(slot, .none, reply: []) }
+        guard let login = clients[slot].login else { return }
         do {
             clients[slot].cancelSecret = Int32(bitPattern: try secretBytes.takeNumber())
-            var authentication = ClientAuthentication(
+            let secret = login.plan.secret ?? forcedTrust(slot)
+            // In place: the state of an exchange is large.
+            login.authentication = ClientAuthentication(
                 method: AuthMethod(settings.authType),
                 user: user,
-                secret: directory.secret(of: user) ?? forcedTrust(slot),
-                derivedSecret: directory.derivedSecret(of: user),
+                secret: secret,
+                derivedSecret: secret?.kind == .plain ? directory.derivedSecret(of: user) : nil,
                 seed: directory.seed,
                 nonce: try secretBytes.take(18),
                 md5Salt: try secretBytes.takeNumber()
             )
-            let action = authentication.started()
-            clients[slot].login?.authentication = authentication
+            guard let action = login.authentication?.started() else { return }
             clients[slot].phase = .authenticating
             authenticationProgressed(slot, action)
         } catch {
@@ -231,9 +250,10 @@ extension Worker {
         _ credentials: Credentials,
         reply: [UInt8]
     ) {
-        clients[slot].login?.authentication = nil
-        let isConsole = Configuration.consoleNames.contains(clients[slot].database)
-        let refusal = isConsole ? nil : joinPool(slot, credentials)
+        guard let login = clients[slot].login else { return }
+        login.authentication = nil
+        let isConsole = login.plan.isForConsole
+        let refusal = isConsole ? nil : joinPool(slot, login.plan, credentials)
         if !isConsole, refusal == nil, adoptConfirmedSettings(slot) {
             return completeLogin(slot, after: reply)
         }
@@ -250,41 +270,66 @@ extension Worker {
     /// Makes the client one of its pool's.
     ///
     /// - Returns: why it may not come in, or nil.
-    private mutating func joinPool(_ slot: UInt32, _ credentials: Credentials) -> String? {
-        let name = clients[slot].database
-        guard let database = directory.configuration.database(named: name) else {
-            return "no such database: \(name)"
+    private mutating func joinPool(
+        _ slot: UInt32,
+        _ plan: LoginPlan,
+        _ credentials: Credentials
+    ) -> String? {
+        let isKnown = plan.route.map { pools.knows($0.pool) && $0.enter(credentials) } ?? false
+        if !isKnown { plan.route = findRoute(plan.request, credentials) }
+        guard let route = plan.route else {
+            return "no such database: \(plan.request.database)"
         }
-        let user = database.user ?? clients[slot].user
-        let learned = learned(credentials, user: user, database)
-        let sharedPool = shared.pools.pool(
-            for: PoolKey(database: name, user: user),
-            settings: directory.configuration.effectiveSettings(database: database, user: user)
-        ) { pool in
-            pool.clientCount += 1
-            if let learned { pool.credentials = learned }
-        }
-        adopt(sharedPool)
-        let pool = sharedPool.id
-        let clientUser = clients[slot].user
-        let limits =
-            clientUser == user
-            ? pools[pool].settings
-            : directory.configuration.effectiveSettings(database: database, user: clientUser)
         let refusal = shared.pools.withLock {
-            $0.admitClient(database: name, user: clientUser, limits: limits)
+            $0.admitClient(
+                database: plan.request.database,
+                user: plan.request.user,
+                limits: route.limits
+            )
         }
         if let refusal {
-            sharedPool.withLock { $0.clientCount -= 1 }
+            route.pool.withLock { $0.clientCount -= 1 }
             return refusal
         }
-        clients[slot].pool = pool
+        clients[slot].pool = route.pool.id
         // The client's names shall not be copies of their own.
-        clients[slot].database = pools[pool].key.database
-        if clients[slot].user == pools[pool].key.user { clients[slot].user = pools[pool].key.user }
+        clients[slot].database = route.pool.key.database
+        if plan.request.user == route.pool.key.user { clients[slot].user = route.pool.key.user }
         clients[slot].phase = .awaitingWelcome
         clients[slot].isCounted = true
         return nil
+    }
+
+    /// Finds the pool of a client that is the first of its kind, or makes it, and lets the client in.
+    ///
+    /// - Returns: nil when there is no such database.
+    private mutating func findRoute(
+        _ request: LoginRequest,
+        _ credentials: Credentials
+    ) -> LoginRoute? {
+        let configuration = directory.configuration
+        guard let database = configuration.database(named: request.database) else { return nil }
+        let user = database.user ?? request.user
+        let settings = configuration.effectiveSettings(database: database, user: user)
+        let limits =
+            request.user == user
+            ? settings : configuration.effectiveSettings(database: database, user: request.user)
+        let known = knownCredentials(of: user, database)
+        while true {
+            let route = LoginRoute(
+                pool: shared.pools.pool(
+                    for: PoolKey(database: request.database, user: user),
+                    settings: settings
+                ),
+                limits: ClientLimits(limits),
+                credentials: known,
+                takesProofs: database.user == nil
+            )
+            // It can be forgotten in just this moment.
+            guard route.enter(credentials) else { continue }
+            adopt(route.pool)
+            return route
+        }
     }
 
     /// Makes a pool known to this worker.
@@ -300,21 +345,12 @@ extension Worker {
         )
     }
 
-    /// What a pool logs in to its servers with: what the configuration has for its user, else what
-    /// the client has just proved.
-    private func learned(
-        _ credentials: Credentials,
-        user: ByteString,
-        _ database: DatabaseEntry
-    ) -> Credentials? {
-        let known: Credentials
+    /// What the configuration has for a pool to log in to its servers with.
+    private func knownCredentials(of user: ByteString, _ database: DatabaseEntry) -> Credentials {
         if let password = database.password, !password.isEmpty {
-            known = Credentials(StoredSecret(classifying: password))
-        } else {
-            known = directory.secret(of: user).map { Credentials($0) } ?? .none
+            return Credentials(StoredSecret(classifying: password))
         }
-        if known != .none { return known }
-        return credentials != .none && database.user == nil ? credentials : nil
+        return directory.secret(of: user).map { Credentials($0) } ?? .none
     }
 
     // MARK: Welcome
@@ -324,17 +360,17 @@ extension Worker {
     /// - Returns: whether nothing is left to be confirmed.
     private mutating func adoptConfirmedSettings(_ slot: UInt32) -> Bool {
         guard let pool = clients[slot].pool,
-            let wanted = clients[slot].login?.request.settings
+            let plan = clients[slot].login?.plan
         else { return false }
-        let (plain, others) = Self.split(wanted)
         let base = pools[pool].shared.withLock { pool in
-            let base = others.isEmpty ? pool.defaults : pool.confirmedLogins[others]
+            let wanted = plan.request.uncertainSettings
+            let base = wanted.isEmpty ? pool.defaults : pool.confirmedLogins[wanted]
             // Counted before the pool can forget it.
             if let base { states.retain(base) }
             return base
         }
         guard let base else { return false }
-        setSettings(slot, base, plain.map { withHost($0, slot) } ?? hostAlone(slot))
+        setSettings(slot, base, plan)
         states.release(base)
         return true
     }
@@ -342,13 +378,12 @@ extension Worker {
     /// Gives the client the settings that it asked for, in its own spelling, for its server to judge.
     mutating func adoptLoginSettings(_ slot: UInt32, on server: UInt32) {
         let pool = servers[server].pool
-        guard let wanted = clients[slot].login?.request.settings else { return }
-        let (plain, others) = Self.split(wanted)
+        guard let plan = clients[slot].login?.plan else { return }
         let base = defaults(of: pool) ?? servers[server].settings
         if base == servers[server].settings { states.retain(base) }
-        setSettings(slot, base, plain.map { withHost($0, slot) } ?? hostAlone(slot))
+        setSettings(slot, base, plan)
         states.release(base)
-        for parameter in others {
+        for parameter in plan.request.uncertainSettings {
             let old = clients[slot].settings
             clients[slot].settings = states.setting(
                 parameter.name,
@@ -368,15 +403,18 @@ extension Worker {
         }
     }
 
+    private static let applicationName: ByteString = "application_name"
+
     private mutating func setSettings(
         _ slot: UInt32,
         _ base: SettingsID,
-        _ applicationName: ByteString?
+        _ plan: LoginPlan
     ) {
         states.release(clients[slot].settings)
-        if let applicationName {
+        let name = plan.request.applicationName.map { withHost($0, slot) } ?? hostAlone(slot)
+        if let applicationName = name {
             clients[slot].settings = states.setting(
-                "application_name",
+                Self.applicationName,
                 to: applicationName,
                 in: base,
                 isReported: false
@@ -385,25 +423,6 @@ extension Worker {
             states.retain(base)
             clients[slot].settings = base
         }
-    }
-
-    /// An application_name that PostgreSQL takes as it is needs no confirmation; everything else does.
-    private static func split(
-        _ parameters: [StartupParameter]
-    ) -> (applicationName: ByteString?, others: [StartupParameter]) {
-        var applicationName: ByteString?
-        var others: [StartupParameter] = []
-        for parameter in parameters {
-            if parameter.name.lowercasedASCII.isText("application_name"),
-                parameter.value.count < 64,
-                parameter.value.bytes.allSatisfy({ (0x20...0x7E).contains($0) })
-            {
-                applicationName = parameter.value
-            } else {
-                others.append(parameter)
-            }
-        }
-        return (applicationName, others)
     }
 
     /// application_name_add_host: the name and where the client comes from.
@@ -445,22 +464,22 @@ extension Worker {
 
     /// A server has just taken the client's settings: others who ask for the same need not wait.
     private mutating func rememberConfirmed(_ slot: UInt32, _ pool: PoolID) {
-        guard clients[slot].hasServer, let wanted = clients[slot].login?.request.settings else {
-            return
-        }
-        let (plain, others) = Self.split(wanted)
-        guard !others.isEmpty else { return }
+        guard clients[slot].hasServer, let plan = clients[slot].login?.plan else { return }
+        let wanted = plan.request.uncertainSettings
+        guard !wanted.isEmpty else { return }
         var state = clients[slot].settings
         states.retain(state)
-        if plain != nil || settings.applicationNameAddHost, let defaults = defaults(of: pool) {
+        if plan.request.applicationName != nil || settings.applicationNameAddHost,
+            let defaults = defaults(of: pool)
+        {
             // The name is each client's own.
-            let name = states.value(of: "application_name", in: defaults) ?? ""
+            let name = states.value(of: Self.applicationName, in: defaults) ?? ""
             let old = state
-            state = states.setting("application_name", to: name, in: old, isReported: false)
+            state = states.setting(Self.applicationName, to: name, in: old, isReported: false)
             states.release(old)
             states.release(defaults)
         }
-        let isRemembered = pools[pool].shared.withLock { $0.remember(state, for: others) }
+        let isRemembered = pools[pool].shared.withLock { $0.remember(state, for: wanted) }
         if !isRemembered { states.release(state) }
     }
 

@@ -125,6 +125,7 @@ extension Worker {
     /// What the loop itself keeps of the settings.
     mutating func adoptSettings() {
         settings = directory.configuration.settings
+        knownLogins.forgetAll()
         log.logLevel = Self.logLevel(settings.verbose)
         guard isChief else { return }
         for listener in listeners where listener.path == nil && listener.descriptor >= 0 {

@@ -132,13 +132,13 @@ let noSlot = UInt32.max
 
 /// What a client's login needs to remember.
 final class ClientLogin {
-    let request: LoginRequest
+    let plan: LoginPlan
     var authentication: ClientAuthentication?
     /// What the keys are made of that the login waits for.
     var awaitedKeys: SCRAMKeyParameters?
 
-    init(request: LoginRequest) {
-        self.request = request
+    init(_ plan: LoginPlan) {
+        self.plan = plan
     }
 }
 

@@ -159,15 +159,13 @@ final class PoolDirectory: Sendable {
         state.withLock { body(&$0.pools) }
     }
 
-    /// The pool with a key, made if there is none.
+    /// The pool with a key, made if there is none; as long as nobody uses it, it can be forgotten.
     ///
     /// - Parameters:
     ///   - settings: what holds for a new pool; not evaluated for one that there is.
-    ///   - use: runs before anybody can find the pool unused and forget it.
     func pool(
         for key: PoolKey,
-        settings: @autoclosure () -> Settings,
-        use: (inout Pool) -> Void = { _ in }
+        settings: @autoclosure () -> Settings
     ) -> SharedPool {
         state.withLock { state in
             let pool: SharedPool
@@ -185,7 +183,6 @@ final class PoolDirectory: Sendable {
                 while state.shared.count <= id.index { state.shared.append(nil) }
                 state.shared[id.index] = pool
             }
-            pool.withLock { use(&$0) }
             return pool
         }
     }
@@ -226,7 +223,11 @@ final class PoolDirectory: Sendable {
     /// - Parameter isUnused: runs with the pool's lock held.
     func forget(_ pool: SharedPool, if isUnused: (inout Pool) -> Bool) -> Bool {
         state.withLock { state in
-            guard pool.withLock({ isUnused(&$0) }) else { return false }
+            let isForgotten = pool.withLock { pool in
+                pool.isForgotten = isUnused(&pool)
+                return pool.isForgotten
+            }
+            guard isForgotten else { return false }
             state.pools.remove(pool.id)
             state.shared[pool.id.index] = nil
             return true

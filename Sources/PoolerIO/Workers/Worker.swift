@@ -31,6 +31,7 @@ struct Worker: ~Copyable {
     let statements: SharedStatements
     var hosts = HostCache()
     var loginQueue = LoginQueue()
+    var knownLogins = KnownLogins()
     /// The logins that wait for keys, by what those are made of.
     var keyWaiters: [SCRAMKeyParameters: [KeyWaiter]] = [:]
     var lifecycle = Lifecycle()

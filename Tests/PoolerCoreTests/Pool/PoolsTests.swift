@@ -45,8 +45,8 @@ import Testing
     @Test func clientsCountForDatabaseAndUser() {
         var pools = Pools()
         let limits = Settings()
-        #expect(pools.admitClient(database: "d", user: "u", limits: limits) == nil)
-        #expect(pools.admitClient(database: "d", user: "v", limits: limits) == nil)
+        #expect(pools.admitClient(database: "d", user: "u", limits: ClientLimits(limits)) == nil)
+        #expect(pools.admitClient(database: "d", user: "v", limits: ClientLimits(limits)) == nil)
         pools.clientLeft(database: "d", user: "u")
         #expect(pools.state(ofDatabase: "d").clientCount == 1)
         #expect(pools.state(ofUser: "u").clientCount == 0)
@@ -59,14 +59,14 @@ import Testing
         var limits = Settings()
         limits.maxDBClientConnections = 2
         limits.maxUserClientConnections = 1
-        #expect(pools.admitClient(database: "d", user: "u", limits: limits) == nil)
+        #expect(pools.admitClient(database: "d", user: "u", limits: ClientLimits(limits)) == nil)
         #expect(
-            pools.admitClient(database: "e", user: "u", limits: limits)
+            pools.admitClient(database: "e", user: "u", limits: ClientLimits(limits))
                 == "client connections exceeded (max_user_client_connections)"
         )
-        #expect(pools.admitClient(database: "d", user: "v", limits: limits) == nil)
+        #expect(pools.admitClient(database: "d", user: "v", limits: ClientLimits(limits)) == nil)
         #expect(
-            pools.admitClient(database: "d", user: "w", limits: limits)
+            pools.admitClient(database: "d", user: "w", limits: ClientLimits(limits))
                 == "client connections exceeded (max_db_client_connections)"
         )
         #expect(pools.state(ofDatabase: "d").clientCount == 2, "the refused do not count")
@@ -78,7 +78,7 @@ import Testing
         var pools = Pools()
         pools.updateDatabase("d") { $0.isDisabled = true }
         #expect(
-            pools.admitClient(database: "d", user: "u", limits: Settings())
+            pools.admitClient(database: "d", user: "u", limits: ClientLimits(Settings()))
                 == "database \"d\" is disabled"
         )
     }
