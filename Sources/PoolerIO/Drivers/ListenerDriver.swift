@@ -9,7 +9,7 @@ extension Worker {
     ///
     /// The batch grows from one while it is filled turn by turn, so that to learn that there is no more
     /// costs a system call only where many come at once.
-    mutating func accept(from index: Int) {
+    mutating func accept(from index: Int, _ buffer: borrowing ReceiveBuffer) {
         guard !isAcceptPaused, listeners[index].descriptor >= 0 else { return }
         acceptBatch = turn == lastAcceptTurn + 1 ? min(2 * acceptBatch, 64) : 1
         lastAcceptTurn = turn
@@ -35,7 +35,11 @@ extension Worker {
             }
             let worker = shared.loads.place(acceptedBy: id)
             if worker == id {
-                addClient(descriptor, peer)
+                guard let slot = addClient(descriptor, peer) else { continue }
+                // With TCP_DEFER_ACCEPT it has sent something already.
+                if buffer.receivesAtOnce && !peer.isUnix {
+                    take(buffer.receive(from: descriptor), of: slot, in: buffer)
+                }
             } else {
                 shared.post(.connection(descriptor: descriptor, peer: peer), to: worker)
             }

@@ -46,6 +46,14 @@ struct ReceiveBuffer: ~Copyable {
             }
             return event.isEnd ? .end : .nothing
         }
+        return receive(from: fd)
+    }
+
+    /// Whether `receive(from:)` can be used: with epoll.
+    var receivesAtOnce: Bool { stride == 0 }
+
+    /// Takes what the socket has, up to the capacity, without having been told that there is something.
+    func receive(from fd: Int32) -> Received {
         let count = unsafe martlet_recv(fd, memory.baseAddress, Self.capacity)
         if count > 0 { return .bytes(0..<count) }
         if count == -Int(EAGAIN) || count == -Int(EINTR) { return .nothing }

@@ -92,6 +92,10 @@ final class WorkerLoads: @unchecked Sendable {
     ///
     /// The connection is counted.
     func place(acceptedBy acceptor: WorkerID) -> WorkerID {
+        guard workerCount > 1 else {
+            add(1, to: acceptor)
+            return acceptor
+        }
         let choice = Balance.worker(
             forConnectionOf: Int(acceptor.index),
             loads: (0..<workerCount).map { count(of: $0) }

@@ -194,11 +194,8 @@ struct Worker: ~Copyable {
             let hasLeft = clients[slot].transport.account(for: event, reactor)
             if event.isWritable { clientBecameWritable(slot) }
             if event.isReadable, clients.holds(slot, generation: generation) {
-                switch buffer.receive(event, from: clients[slot].transport.descriptor) {
-                case .bytes(let range): clientReceived(slot, buffer.bytes(range))
-                case .nothing: break
-                case .end: clientEnded(slot)
-                }
+                let received = buffer.receive(event, from: clients[slot].transport.descriptor)
+                take(received, of: slot, in: buffer)
             }
             if hasLeft, clients.holds(slot, generation: generation) { clientLeft(slot) }
         case .server: handleServer(event, buffer)
@@ -207,12 +204,25 @@ struct Worker: ~Copyable {
                 _ = cancelers[slot].transport.account(for: event, reactor)
                 cancelerProgressed(slot, event, buffer)
             }
-        case .listener: accept(from: Int(slot))
+        case .listener: accept(from: Int(slot), buffer)
         case .resolver: resolved()
         case .keyDeriver: keysDerived()
         case .signal: signaled()
         case .mailbox: shared.mailboxes[Int(id.index)].acknowledge()
         case nil: break
+        }
+    }
+
+    /// Takes what was received from a client.
+    mutating func take(
+        _ received: Received,
+        of slot: UInt32,
+        in buffer: borrowing ReceiveBuffer
+    ) {
+        switch received {
+        case .bytes(let range): clientReceived(slot, buffer.bytes(range))
+        case .nothing: break
+        case .end: clientEnded(slot)
         }
     }
 
