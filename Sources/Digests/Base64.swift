@@ -9,17 +9,18 @@ public enum Base64 {
     /// Encodes `bytes`, with padding.
     public static func encode(_ bytes: [UInt8]) -> [UInt8] {
         let digits = digits
-        var text = [UInt8](repeating: padding, count: (bytes.count + 2) / 3 * 4)
+        var text: [UInt8] = []
+        text.reserveCapacity((bytes.count + 2) / 3 * 4)
         var start = 0
-        for place in stride(from: 0, to: text.count, by: 4) {
+        while start < bytes.count {
             let left = bytes.count - start
             var bits = UInt32(bytes[start]) << 16
             if left > 1 { bits |= UInt32(bytes[start + 1]) << 8 }
             if left > 2 { bits |= UInt32(bytes[start + 2]) }
-            text[place] = digits[Int(bits >> 18 & 63)]
-            text[place + 1] = digits[Int(bits >> 12 & 63)]
-            if left > 1 { text[place + 2] = digits[Int(bits >> 6 & 63)] }
-            if left > 2 { text[place + 3] = digits[Int(bits & 63)] }
+            text.append(digits[Int(bits >> 18 & 63)])
+            text.append(digits[Int(bits >> 12 & 63)])
+            text.append(left > 1 ? digits[Int(bits >> 6 & 63)] : padding)
+            text.append(left > 2 ? digits[Int(bits & 63)] : padding)
             start += 3
         }
         return text
@@ -36,8 +37,8 @@ public enum Base64 {
         var end = text.count
         while end > 0, text.count - end < 2, text[end - 1] == padding { end -= 1 }
         let values = values
-        var bytes = [UInt8](repeating: 0, count: end * 6 / 8)
-        var place = 0
+        var bytes: [UInt8] = []
+        bytes.reserveCapacity(end * 6 / 8)
         var bits: UInt32 = 0
         var bitCount: UInt32 = 0
         for index in 0..<end {
@@ -47,8 +48,7 @@ public enum Base64 {
             bitCount += 6
             if bitCount >= 8 {
                 bitCount -= 8
-                bytes[place] = UInt8(truncatingIfNeeded: bits >> bitCount)
-                place += 1
+                bytes.append(UInt8(truncatingIfNeeded: bits >> bitCount))
             }
         }
         let unusedBits = bits & (1 << bitCount - 1)

@@ -18,9 +18,10 @@ struct Locked<Value: ~Copyable>: ~Copyable, Sendable {
         _ body: (inout sending Value) -> sending Result
     ) -> sending Result {
         mutex.withLock { value in
-            unsafe withUnsafePointer(to: value) { unsafe martlet_lock_acquired($0) }
+            // In place: without the `&` the value would be copied.
+            unsafe withUnsafePointer(to: &value) { unsafe martlet_lock_acquired($0) }
             let result = body(&value)
-            unsafe withUnsafePointer(to: value) { unsafe martlet_lock_released($0) }
+            unsafe withUnsafePointer(to: &value) { unsafe martlet_lock_released($0) }
             return result
         }
     }

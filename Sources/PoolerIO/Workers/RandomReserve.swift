@@ -15,20 +15,31 @@ struct RandomReserve {
     /// - Parameter count: at most `byteCount`.
     /// - Throws: `DigestError` when there is no entropy.
     mutating func take(_ count: Int) throws(DigestError) -> [UInt8] {
-        precondition(count <= Self.byteCount)
-        if bytes.count - next < count {
-            bytes = try unpredictableBytes(count: Self.byteCount)
-            next = 0
-        }
+        try reserve(count)
         let taken = Array(bytes[next..<next + count])
-        for index in next..<next + count { bytes[index] = 0 }
-        next += count
+        for _ in 0..<count { _ = takeByte() }
         return taken
     }
 
     /// Takes a number of four bytes out.
     /// - Throws: `DigestError` when there is no entropy.
     mutating func takeNumber() throws(DigestError) -> UInt32 {
-        try take(4).reduce(0) { $0 << 8 | UInt32($1) }
+        try reserve(4)
+        var number: UInt32 = 0
+        for _ in 0..<4 { number = number << 8 | UInt32(takeByte()) }
+        return number
+    }
+
+    /// Sees to it that as many bytes can be taken.
+    private mutating func reserve(_ count: Int) throws(DigestError) {
+        precondition(count <= Self.byteCount)
+        guard bytes.count - next < count else { return }
+        bytes = try unpredictableBytes(count: Self.byteCount)
+        next = 0
+    }
+
+    private mutating func takeByte() -> UInt8 {
+        defer { next += 1 }
+        return exchange(&bytes[next], with: 0)
     }
 }
