@@ -93,7 +93,7 @@ let package = Package(
         // The event loop over socket pairs, with epoll and with io_uring.
         .testTarget(
             name: "PoolerIOTests",
-            dependencies: ["PoolerCore", "PoolerIO", "TestSupport"],
+            dependencies: ["PoolerCore", "PoolerIO", "PostgresWire", "TestSupport"],
             swiftSettings: strictTests
         ),
         .testTarget(

@@ -140,6 +140,22 @@ import Testing
         #expect(request.settings.isEmpty)
     }
 
+    /// Everything but an application_name that PostgreSQL takes as it is.
+    @Test(arguments: [
+        ("shop", true), ("a-z ~", true), ("", true), ("caf\u{e9}", false), ("a\tb", false),
+        (String(repeating: "a", count: 63), true), (String(repeating: "a", count: 64), false),
+    ])
+    func aServerConfirmsSettings(name: String, isTakenAsItIs: Bool) throws {
+        let request = try login(
+            list: [
+                ("user", "ada"), ("Application_Name", ByteString(name)), ("DateStyle", "German"),
+            ]
+        )
+        #expect(request.applicationName == (isTakenAsItIs ? ByteString(name) : nil))
+        let uncertain = request.uncertainSettings.map(\.name)
+        #expect(uncertain == (isTakenAsItIs ? [] : ["Application_Name"]) + ["DateStyle"])
+    }
+
     private func login(
         _ parameters: [ByteString: ByteString],
         version: ProtocolVersion = .v3
