@@ -41,6 +41,8 @@ public struct PoolCounters: Equatable, BitwiseCopyable, Sendable {
     public var replayRoundTrips: UInt64 = 0
     /// Questions to servers about what a client has left in their session.
     public var probes: UInt64 = 0
+    /// Times that a server has refused to execute a statement prepared before tables changed.
+    public var repreparations: UInt64 = 0
 
     /// Starts at zero.
     public init() {}

@@ -168,4 +168,10 @@ public let sessionMetricTable: [MetricRow] = [
         .perSecond,
         "Questions to servers about what a client has left in their session."
     ),
+    MetricRow(
+        "reprepare_count",
+        \.repreparations,
+        .perSecond,
+        "Servers that had to prepare their statements anew because tables had changed."
+    ),
 ]

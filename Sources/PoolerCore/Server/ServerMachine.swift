@@ -103,6 +103,10 @@ public struct ServerMachine {
     private var namedDebt = StatementDebt()
     private var unnamedDebt = StatementDebt()
     private var unnamedLoss: UnnamedLoss?
+    /// The requests that the last failure left unanswered, the failed one first, and whether the
+    /// client had no answer to others of their batch.
+    private var failedRequests: [Expectation] = []
+    private var answersToBatch = 0
     /// How much of the message in passage is still to come, and where it goes.
     public private(set) var bodyRemaining = 0
     private var passingDisposition = Disposition.forward
@@ -189,6 +193,28 @@ public struct ServerMachine {
     /// Binds the server to its client for good, because it got something that cannot be tracked.
     public mutating func becomeUncertain() {
         isUncertain = true
+    }
+
+    /// Whether an answer that the server gives to its client is still to come.
+    public var owesAnswerToClient: Bool { expectations.contains { $0.route == .client } }
+
+    /// Prepares for sending a batch again of which the first answer was an error: the client shall
+    /// not see the end of the failed one.
+    ///
+    /// Possible only where the batch begins with Bind, has a Describe, so that the client learns what
+    /// columns there are now, and ends what was sent.
+    ///
+    /// - Returns: what is to be expected of the batch, once what has to be sent in front of it is
+    ///   expected; nil if it cannot be sent again.
+    public mutating func repeatFailedBatch() -> [Expectation]? {
+        guard expectations.count == 1, let sync = expectations.first, sync.request == .sync,
+            sync.route == .client, answersToBatch == 0, transactionStatus == .idle,
+            failedRequests.first?.request == .bind,
+            failedRequests.contains(where: { $0.request == .describe }),
+            failedRequests.allSatisfy({ $0.route == .client })
+        else { return nil }
+        expectations[expectations.startIndex] = Expectation(.sync, .pooler)
+        return failedRequests + [sync]
     }
 
     /// Takes every answer that is still to come, because the connection has ended.
@@ -448,6 +474,7 @@ public struct ServerMachine {
     /// Reported only if somebody has to act on it.
     private mutating func answered() -> ServerEvent {
         let expectation = removeHead()
+        if expectation.route == .client { answersToBatch &+= 1 }
         return expectation.statement != Expectation.noStatement || isAnswerDue
             ? .answered(expectation) : .none
     }
@@ -489,6 +516,7 @@ public struct ServerMachine {
             skipped += 1
         }
         isSkippingToSync = skipped == expectations.count
+        failedRequests = Array(expectations.prefix(skipped))
         for index in 0..<skipped { drop(removeHead(), hasFailed: index == 0) }
     }
 
@@ -510,6 +538,7 @@ public struct ServerMachine {
             return .protocolViolation
         }
         transactionStatus = status
+        answersToBatch = 0
         isCopyingIn = false
         isSettled = expectations.isEmpty
         return .ready(status, route: route, isQuiet: isSettled && !isSkippingToSync)

@@ -88,6 +88,8 @@ extension Worker {
         servers[server].requestTime = now
         clients[slot].server = server
         servers[server].answerCount = 0
+        resetEnded(server)
+        servers[server].repeatableBatch.forget()
         if isNew { servers[server].sequenceOwner = clients[slot].number }
         pools[pool].counters.serverAssignments &+= 1
         if clients[slot].phase == .awaitingWelcome { adoptLoginSettings(slot, on: server) }

@@ -65,13 +65,19 @@ extension Worker {
             let step = servers[slot].machine.scan(bytes, from: offset, limit: limit)
             if case .failed = step.event, isDyingWords(slot) {
                 isDying = true
+            } else if case .failed(let start, let end, .client) = step.event,
+                repairPlan(slot, bytes.extracting(start..<end))
+            {
+                toClient.take(offset..<start - MessageHeader.byteCount, of: bytes)
+                offset = step.end
+                continue
             } else if case .forward = step.disposition, step.end > offset,
                 servers[slot].hasClient
             {
                 if servers[slot].startChanges.isEmpty {
                     toClient.take(offset..<step.end, of: bytes)
-                } else {
-                    mustRestore = takeBehindReset(slot, step, from: offset, of: bytes)
+                } else if takeBehindReset(slot, step, from: offset, of: bytes) {
+                    mustRestore = true
                 }
             } else if servers[slot].probe != nil {
                 keepAnswer(slot, bytes.extracting(offset..<step.end))
@@ -86,7 +92,11 @@ extension Worker {
             case .ready(let status, let route, let isQuietNow):
                 isQuiet = isQuietNow
                 switch route {
-                case .client, .synthetic: countAnswer(slot, status)
+                case .client, .synthetic:
+                    countAnswer(slot, status)
+                    if servers[slot].repeatableBatch.statement != noSlot {
+                        servers[slot].repeatableBatch.forget()
+                    }
                 case .pooler: isTaskDone = true
                 }
             case .parameterStatus(let bodyStart, let bodyEnd):

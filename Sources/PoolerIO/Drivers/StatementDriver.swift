@@ -318,6 +318,9 @@ extension Worker {
         if effects.contains(.sqlExecute) { settings = settings.ofClient(clients[slot].number) }
         let statement = statements.retain(body: body, settings: settings)
         let entry = insertStatement(ByteString(copying: name), statement, effects, of: slot)
+        if servers[server].statements.isOutdated(statement) {
+            closeStatement(statement, on: server, among: bytes)
+        }
         if servers[server].machine.transactionStatus != .inFailedTransaction,
             servers[server].statements.use(statement)
         {
@@ -383,6 +386,7 @@ extension Worker {
             servers[server].machine.expect(Expectation(.bind, .client))
             return passOn(header, at: offset, of: bytes, from: slot)
         }
+        beginBatch(on: server, with: statement(named: name, of: slot))
         servers[server].machine.expect(Expectation(.bind, .client))
         let growth = StatementName.byteCount(serial: serial) - (name.byteCount + 1)
         toServer.insertHeader(.bind, bodyByteCount: header.bodyByteCount + growth, among: bytes)
@@ -538,7 +542,18 @@ extension Worker {
         }
         let statement = statementNames[clients[slot].names].slot(of: entry)
         let serial = statementNames[clients[slot].names].serial(of: entry)
-        if servers[server].statements.use(statement) { return serial }
+        if servers[server].statements.isOutdated(statement) {
+            closeStatement(statement, on: server, among: bytes)
+        } else if servers[server].statements.use(statement) {
+            return serial
+        }
+        prepare(statement, on: server, among: bytes)
+        return serial
+    }
+
+    /// Gives a server a statement that it does not have.
+    private mutating func prepare(_ statement: UInt32, on server: UInt32, among bytes: RawSpan) {
+        let serial = statements.serial(of: statement)
         makeRoom(on: server, among: bytes)
         servers[server].statements.insert(statement)
         statements.retain(statement)
@@ -556,7 +571,18 @@ extension Worker {
             worker.toServer.insertServerName(serial: serial, among: bytes)
             worker.toServer.insert(body.bytes, among: bytes)
         }
-        return serial
+    }
+
+    /// Has a server prepare a statement anew.
+    mutating func prepareAgain(_ statement: UInt32, on server: UInt32) {
+        closeStatement(statement, on: server, among: RawSpan())
+        prepare(statement, on: server, among: RawSpan())
+    }
+
+    /// The statement that a client means by a name, or `noSlot`.
+    private func statement(named name: RawSpan, of slot: UInt32) -> UInt32 {
+        guard let entry = entry(named: name, of: slot) else { return noSlot }
+        return statementNames[clients[slot].names].slot(of: entry)
     }
 
     /// The settings under which a server reads what is sent to it next.

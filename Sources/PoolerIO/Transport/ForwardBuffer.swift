@@ -79,6 +79,12 @@ struct ForwardBuffer {
         scratch.append(0)
     }
 
+    /// Copies what will be sent, without the first bytes.
+    mutating func copy(after skipped: Int, of bytes: RawSpan, to copy: inout [UInt8]) {
+        settle(bytes)
+        copy.append(contentsOf: scratch.dropFirst(skipped))
+    }
+
     /// Sends everything and starts anew.
     mutating func flush(
         _ bytes: RawSpan,

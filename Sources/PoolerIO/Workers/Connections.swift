@@ -194,6 +194,8 @@ struct Server: ~Copyable {
     var pins: PinReasons = []
     var pinTime: Microseconds = 0
     var pinStatement: ByteString = ""
+    /// The batch of its client, if it may have to be sent again.
+    var repeatableBatch = RepeatableBatch()
     /// The client that has the server, or `noSlot`.
     var client = noSlot
     /// The client of another worker that gets the server, once it has left this worker's event loop.
@@ -249,6 +251,24 @@ struct Server: ~Copyable {
 
     /// Whether the session is not known to be like that of any other server.
     var isSessionTouched: Bool { !doubts.isEmpty || !pins.isEmpty }
+}
+
+/// What a client has sent since its server was idle, when that begins with the execution of a
+/// prepared statement.
+struct RepeatableBatch {
+    /// The statement's slot in the store, or `noSlot` when nothing is kept.
+    var statement = noSlot
+    var bytes: [UInt8] = []
+    /// How many bytes of what is sent next do not belong to it.
+    var skipped = 0
+
+    /// More than this is not kept, in bytes.
+    static let limit = 8_192
+
+    mutating func forget() {
+        statement = noSlot
+        bytes.removeAll(keepingCapacity: true)
+    }
 }
 
 /// A connection that carries a CancelRequest to a server and waits until it is closed.

@@ -44,6 +44,28 @@ public struct ErrorResponse: Equatable, Sendable {
         self.detail = detail.map { ByteString($0) }
     }
 
+    /// Whether a body says that a prepared statement does not fit the tables any more: "cached plan
+    /// must not change result type".
+    ///
+    /// PostgreSQL uses the code 0A000 for much else; the place in its source tells them apart
+    /// (documentation, section 55.8 "Error and Notice Message Fields"). Does not allocate.
+    public static func isOutdatedPlan(_ body: RawSpan) -> Bool {
+        var hasCode = false
+        var offset = 0
+        while offset < body.byteCount, let end = body.indexOfZero(from: offset + 1) {
+            let value = body.extracting(offset + 1..<end)
+            switch body.byte(at: offset) {
+            case UInt8(ascii: "C"):
+                guard value.isText("0A000") else { return false }
+                hasCode = true
+            case UInt8(ascii: "R"): return hasCode && value.isText("RevalidateCachedQuery")
+            default: break
+            }
+            offset = end + 1
+        }
+        return false
+    }
+
     /// Decodes a body.
     ///
     /// Missing fields, which a hostile server may leave out, read as empty.

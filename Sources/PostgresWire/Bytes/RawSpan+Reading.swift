@@ -31,6 +31,15 @@ extension RawSpan {
         return true
     }
 
+    /// Whether the bytes are those of `text`.
+    public func isText(_ text: StaticString) -> Bool {
+        guard byteCount == text.utf8CodeUnitCount else { return false }
+        for offset in 0..<byteCount {
+            guard unsafe byte(at: offset) == text.utf8Start[offset] else { return false }
+        }
+        return true
+    }
+
     /// Where the next zero byte at or after `offset` stands, or nil when there is none.
     @inlinable
     public func indexOfZero(from offset: Int) -> Int? {
