@@ -41,6 +41,10 @@ public struct PoolCounters: Equatable, BitwiseCopyable, Sendable {
     public var replayRoundTrips: UInt64 = 0
     /// Questions to servers about what a client has left in their session.
     public var probes: UInt64 = 0
+    /// Idle servers that were asked what is left in their session.
+    public var audits: UInt64 = 0
+    /// Those that had something which nobody knew of.
+    public var leaks: UInt64 = 0
     /// Times that a server has refused to execute a statement prepared before tables changed.
     public var repreparations: UInt64 = 0
 

@@ -169,6 +169,18 @@ public let sessionMetricTable: [MetricRow] = [
         "Questions to servers about what a client has left in their session."
     ),
     MetricRow(
+        "audit_count",
+        \.audits,
+        .perSecond,
+        "Idle servers that were asked what is left in their session."
+    ),
+    MetricRow(
+        "leak_count",
+        \.leaks,
+        .perSecond,
+        "Idle servers that had something in their session which nobody knew of."
+    ),
+    MetricRow(
         "reprepare_count",
         \.repreparations,
         .perSecond,

@@ -66,9 +66,14 @@ public struct SessionProbe: Equatable, Sendable {
         if settings == .none && !asksForPins && !asksForStatements { return nil }
     }
 
-    /// What an audit asks: everything.
-    public init(auditing knownNames: [ByteString]) {
-        settings = .all(custom: knownNames.filter { $0.bytes.contains(UInt8(ascii: ".")) })
+    /// What an audit asks: everything but prepared statements, which may stay.
+    ///
+    /// - Parameter knownNames: as above; nil leaves settings out.
+    public init(auditing knownNames: [ByteString]?) {
+        settings =
+            knownNames.map { names in
+                .all(custom: Self.unique(names.filter { $0.bytes.contains(UInt8(ascii: ".")) }))
+            } ?? .none
         asksForPins = true
         asksForStatements = false
     }
@@ -214,6 +219,13 @@ public struct SessionEvidence: Sendable {
                 return value.isEmpty && name.bytes.contains(UInt8(ascii: ".")) ? nil : name
             }
         )
+    }
+
+    /// Takes out the custom settings that are empty, as far as nobody knows them: their names stay in
+    /// a session for good.
+    public mutating func removeTraces(except known: Set<ByteString>) {
+        let changed = changedNames
+        settings.removeAll { !changed.contains($0.name) && !known.contains($0.name) }
     }
 
     /// What cannot be moved, of the reasons that a server can be asked for.

@@ -23,6 +23,14 @@ public let settingTable: [SettingRow] = [
         .pooling,
         doc: "Append the client's address and port to its application_name."
     ),
+    .duration(
+        "audit_interval",
+        \.auditInterval,
+        .live,
+        .pooling,
+        doc:
+            "Ask an idle server of each pool this often what is left in its session. 0 = never."
+    ),
     .value(
         "auth_file",
         \.authFile,

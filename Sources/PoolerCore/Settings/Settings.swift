@@ -46,6 +46,7 @@ public struct Settings: Sendable, Equatable {
     public var maxPinned = 0
     /// How long a server may be bound to a client that does nothing; 0 = for ever.
     public var pinTimeout: Microseconds = 0
+    public var auditInterval: Microseconds = .seconds(1)
     public var poolMode = PoolMode.transaction
     public var defaultPoolSize = 20
     public var minPoolSize = 0

@@ -69,7 +69,7 @@ extension Worker {
             } else if servers.takeFree(slot) {
                 let generation = servers[slot].id.generation
                 inspectIdleServer(slot)
-                if servers.holds(slot, generation: generation) { offer(slot) }
+                if servers.holds(slot, generation: generation), !auditIfDue(slot) { offer(slot) }
             }
         }
     }

@@ -88,6 +88,7 @@ extension Worker {
         servers[server].requestTime = now
         clients[slot].server = server
         servers[server].answerCount = 0
+        servers[server].isAuditDue = true
         resetEnded(server)
         servers[server].repeatableBatch.forget()
         if isNew { servers[server].sequenceOwner = clients[slot].number }

@@ -378,6 +378,8 @@ extension Worker {
             if replaySettings(client, on: slot) { serverIsReady(for: client) }
         case .replaying(let changes):
             settingsReplayed(slot, changes, error)
+        case .auditing:
+            audited(slot, error)
         case .restoring:
             restored(slot, error)
         case .probing:

@@ -157,6 +157,8 @@ struct Server: ~Copyable {
         case checking
         /// Being asked what its client has left in the session: `probe`.
         case probing
+        /// Being asked what is left in its session, while nobody needs it: `probe`.
+        case auditing
         /// It is given what its client began with, behind a RESET.
         case restoring
         /// Its settings are being made to fit its client.
@@ -208,6 +210,8 @@ struct Server: ~Copyable {
     var settingsBeforeReset = SettingsID.empty
     /// The number of the client whose sequence values it has, if they are one client's.
     var sequenceOwner: UInt64 = 0
+    /// Whether a client has had it since it was last asked what is left in its session.
+    var isAuditDue = false
     /// How many queries of its client it has answered, as far as that matters.
     var answerCount: UInt8 = 0
     /// What a server is asked about its session, and its answer so far.

@@ -23,6 +23,8 @@ struct LocalPool: ~Copyable {
     var usesSequences = false
     /// What is known of the functions of its database.
     var functionTrust = FunctionTrust()
+    /// When an idle server was last asked what is left in its session.
+    var lastAudit: Microseconds = 0
     /// What the clients and servers of this worker have counted.
     var counters = PoolCounters()
     /// The free servers that are at home here.

@@ -141,6 +141,7 @@ import Testing
             let totals = try pooler.show("TOTALS").map { $0["name"] ?? "" }
             let ofSessions = [
                 "pin_count", "pin_time", "replay_count", "replay_wait_count", "probe_count",
+                "audit_count", "leak_count", "reprepare_count",
             ]
             #expect(
                 totals == names.map { "total_\($0)" } + names.map { "avg_\($0)" }

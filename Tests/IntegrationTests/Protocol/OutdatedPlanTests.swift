@@ -2,7 +2,7 @@
 
 import Testing
 
-@Suite struct OutdatedPlanTests {
+@Suite(.serialized) struct OutdatedPlanTests {
     private static let change = "alter table shape add column c int default 3"
 
     private func withTable(_ size: String, _ body: (Pooler) throws -> Void) throws {

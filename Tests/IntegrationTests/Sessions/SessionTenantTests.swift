@@ -50,6 +50,7 @@ import Testing
                 eventually("all tenants have ended", within: .seconds(60)) {
                     tenancy.record.running == 0
                 }
+                if !tenancy.record.findings.isEmpty { print(pooler.log) }
                 for finding in tenancy.record.findings {
                     Issue.record("seed \(plan.seed): \(finding.text)")
                 }

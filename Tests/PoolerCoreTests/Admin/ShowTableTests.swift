@@ -11,7 +11,7 @@ import Testing
         avg_recv:n avg_sent:n avg_xact_time:n avg_query_time:n avg_wait_time:n \
         avg_client_parse_count:n avg_server_parse_count:n avg_bind_count:n avg_client_login_count:n \
         total_pin_count:n total_pin_time:n total_replay_count:n total_replay_wait_count:n \
-        total_probe_count:n
+        total_probe_count:n total_audit_count:n total_leak_count:n total_reprepare_count:n
         """
     private static let sockets = """
         type:t user:t database:t replication:t state:t addr:t port:i local_addr:t local_port:i \
@@ -59,7 +59,8 @@ import Testing
             database:t server_assignment_count:n xact_count:n query_count:n bytes_received:n \
             bytes_sent:n xact_time:n query_time:n wait_time:n avg_client_parse_count:n \
             avg_server_parse_count:n avg_bind_count:n avg_client_login_count:n pin_count:n \
-            pin_time:n replay_count:n replay_wait_count:n probe_count:n
+            pin_time:n replay_count:n replay_wait_count:n probe_count:n audit_count:n \
+            leak_count:n reprepare_count:n
             """
         ),
         (
@@ -68,7 +69,8 @@ import Testing
             database:t server_assignment_count:n xact_count:n query_count:n bytes_received:n \
             bytes_sent:n xact_time:n query_time:n wait_time:n client_parse_count:n \
             server_parse_count:n bind_count:n client_login_count:n pin_count:n pin_time:n \
-            replay_count:n replay_wait_count:n probe_count:n
+            replay_count:n replay_wait_count:n probe_count:n audit_count:n leak_count:n \
+            reprepare_count:n
             """
         ),
         (.totals, "name:t value:n"),
@@ -259,8 +261,8 @@ import Testing
         ]
         let totals = (1...12).map { ShowValue.natural($0) }
         let averages = (101...112).map { ShowValue.natural($0) }
-        let ofSessions = (13...17).map { ShowValue.natural($0) }
-        let sessionAverages = (113...117).map { ShowValue.natural($0) }
+        let ofSessions = (13...20).map { ShowValue.natural($0) }
+        let sessionAverages = (113...120).map { ShowValue.natural($0) }
         #expect(row(.stats, snapshot) == [.text("shop")] + totals + averages + ofSessions)
         #expect(row(.statsTotals, snapshot) == [.text("shop")] + totals + ofSessions)
         #expect(row(.statsAverages, snapshot) == [.text("shop")] + averages + sessionAverages)
@@ -277,11 +279,12 @@ import Testing
         ]
         let ofSessions = [
             "pin_count", "pin_time", "replay_count", "replay_wait_count", "probe_count",
+            "audit_count", "leak_count", "reprepare_count",
         ]
         let figures =
             ["total_", "avg_"].flatMap { prefix in names.map { ByteString(prefix + $0) } }
             + ofSessions.map { ByteString("total_\($0)") }
-        let values = Array(1...12) + Array(101...112) + Array(13...17) as [UInt64]
+        let values = Array(1...12) + Array(101...112) + Array(13...20) as [UInt64]
         let expected = zip(figures, values).map { [ShowValue.text($0), .natural($1)] }
         #expect(ShowKind.totals.definition.values(snapshot) == expected)
     }

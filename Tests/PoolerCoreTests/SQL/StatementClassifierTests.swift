@@ -84,7 +84,10 @@ import Testing
         ("SET session_authorization = a", [.settings, .role]),
         ("RESET ROLE", [.settings, .role]),
         ("RESET SESSION AUTHORIZATION", [.settings, .role]),
-        ("SET U&\"r\\006fle\" = a", [.settings, .role, .unnamedSettings, .temporary]),
+        (
+            "SET U&\"r\\006fle\" = a",
+            [.settings, .role, .unnamedSettings, .temporary, .preparedStatements]
+        ),
         // set_config
         ("SELECT set_config('a', 'b', false)", .settings),
         ("SELECT set_config('a', 'b', true)", .localSettings),
@@ -127,7 +130,7 @@ import Testing
         ("SELECT \"Lower\"(x)", .unknownFunction),
         ("SELECT public.lower(x)", .unknownFunction),
         ("SELECT pg_catalog.f(x)", .unknownFunction),
-        ("SELECT U&\"lower\"(x)", [.unknownFunction, .temporary]),
+        ("SELECT U&\"lower\"(x)", [.unknownFunction, .temporary, .preparedStatements]),
         ("SELECT * FROM f(1) AS x(a int)", .unknownFunction),
         ("SELECT DISTINCT ON (a) f(b) FROM t", .unknownFunction),
         ("SELECT a FROM t ORDER BY f(a)", .unknownFunction),

@@ -6,7 +6,7 @@ import Testing
     @Test func namesAreInOrderAndUnique() {
         let names = settingTable.map(\.name)
         #expect(names == Set(names).sorted())
-        #expect(names.count == 68)
+        #expect(names.count == 69)
     }
 
     @Test(arguments: Flavor.allCases)
