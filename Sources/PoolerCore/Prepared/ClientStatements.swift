@@ -112,6 +112,17 @@ public struct ClientStatements {
         return index
     }
 
+    /// Makes an entry stand for another statement.
+    ///
+    /// - Returns: the statement slot that it used.
+    public mutating func replace(_ entry: UInt32, slot: UInt32, serial: UInt64) -> UInt32 {
+        let old = self.slot(of: entry)
+        guard isEntry(entry) else { return old }
+        entries[Int(entry)]?.slot = slot
+        entries[Int(entry)]?.serial = serial
+        return old
+    }
+
     /// Frees the entry's name but keeps the entry, so that `list` can bring the name back.
     public mutating func unlist(_ entry: UInt32) {
         guard isEntry(entry), let value = entries[Int(entry)], value.isListed else { return }

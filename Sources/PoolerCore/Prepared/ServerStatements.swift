@@ -6,7 +6,6 @@ public struct ServerStatements {
         var slot: UInt32
         var previous: UInt32
         var next: UInt32
-        var isOutdated = false
     }
 
     private static let none = UInt32.max
@@ -19,22 +18,8 @@ public struct ServerStatements {
     private var oldest = none
     /// The number of statements.
     public private(set) var count = 0
-    /// Whether any statement may be outdated.
-    private var hasOutdated = false
 
     public init() {}
-
-    /// Notes that tables have changed: every statement may have to be made anew.
-    public mutating func becomeOutdated() {
-        hasOutdated = count > 0
-        for node in nodes.indices { nodes[node].isOutdated = true }
-    }
-
-    /// Whether the server has the statement as it was before tables changed.
-    public func isOutdated(_ slot: UInt32) -> Bool {
-        guard hasOutdated, let node = node(of: slot) else { return false }
-        return nodes[Int(node)].isOutdated
-    }
 
     /// Whether the server has the statement; if so it becomes the most recently used.
     public mutating func use(_ slot: UInt32) -> Bool {
@@ -54,7 +39,6 @@ public struct ServerStatements {
         if let free = freeNodes.popLast() {
             node = free
             nodes[Int(free)].slot = slot
-            nodes[Int(free)].isOutdated = false
         } else {
             node = UInt32(nodes.count)
             nodes.append(Node(slot: slot, previous: Self.none, next: Self.none))

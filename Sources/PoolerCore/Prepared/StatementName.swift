@@ -5,6 +5,9 @@ public enum StatementName {
     /// What the names begin with.
     public static let prefix: [UInt8] = Array("MARTLET_".utf8)
 
+    /// The number of no statement.
+    public static let missing: UInt64 = 0
+
     /// The size of a name with its terminating zero byte.
     public static func byteCount(serial: UInt64) -> Int {
         var count = prefix.count + 2

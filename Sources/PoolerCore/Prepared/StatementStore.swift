@@ -16,6 +16,7 @@ public struct StatementStore {
         var settings: ParseSettings
         var useCount: Int
         var serial: UInt64
+        var isOutdated = false
     }
 
     private var entries: [Entry?] = []
@@ -51,6 +52,19 @@ public struct StatementStore {
         return slot
     }
 
+    /// Notes that what a statement gives is not what it gave when it was prepared: who prepares its
+    /// text from now on gets another statement.
+    public mutating func outdate(_ slot: UInt32) {
+        guard isSlot(slot), let entry = entries[Int(slot)], !entry.isOutdated else { return }
+        entries[Int(slot)]?.isOutdated = true
+        slots[Key(body: entry.body, fingerprint: entry.settings.fingerprint)] = nil
+    }
+
+    /// Whether that has been noted.
+    public func isOutdated(_ slot: UInt32) -> Bool {
+        isSlot(slot) ? entries[Int(slot)]?.isOutdated ?? false : false
+    }
+
     /// Counts one more use of a statement that is in use.
     public mutating func retain(_ slot: UInt32) {
         guard isSlot(slot) else { return }
@@ -64,7 +78,9 @@ public struct StatementStore {
         if entry.useCount > 0 {
             entries[Int(slot)] = entry
         } else {
-            slots[Key(body: entry.body, fingerprint: entry.settings.fingerprint)] = nil
+            if !entry.isOutdated {
+                slots[Key(body: entry.body, fingerprint: entry.settings.fingerprint)] = nil
+            }
             entries[Int(slot)] = nil
             freeSlots.append(slot)
         }

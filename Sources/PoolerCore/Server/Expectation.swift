@@ -40,7 +40,7 @@ public struct Expectation: Equatable, BitwiseCopyable, Sendable {
     public let request: Request
     /// Who gets the answer, and who gives it.
     public let route: Route
-    /// For parse and close: the statement's slot in the statement store, or `ownStatement` and the
+    /// For parse, close and bind: the statement's slot in the statement store, or `ownStatement` and the
     /// number of a request about one that a server has under a client's name; else `noStatement`.
     public let statement: UInt32
 

@@ -83,7 +83,12 @@ private struct StatementDebt {
 extension Expectation {
     /// A client's Query can be DEALLOCATE ALL.
     fileprivate var isAboutNamed: Bool {
-        statement != Self.noStatement || request == .query && route == .client
+        isAboutStatement || request == .query && route == .client
+    }
+
+    /// Whether it changes which statements there are.
+    fileprivate var isAboutStatement: Bool {
+        statement != Self.noStatement && request != .bind
     }
 
     /// Only the pooler closes the unnamed statement with an effect that it counts on.
@@ -158,7 +163,7 @@ public struct ServerMachine {
 
     /// Whether answers to requests about tracked statements are still to come.
     public var owesStatements: Bool {
-        expectations.contains { $0.statement != Expectation.noStatement }
+        expectations.contains { $0.isAboutStatement }
     }
 
     /// Whether answers to batches or Queries of the past are still to come, apart from a batch that
@@ -198,6 +203,14 @@ public struct ServerMachine {
     /// Whether an answer that the server gives to its client is still to come.
     public var owesAnswerToClient: Bool { expectations.contains { $0.route == .client } }
 
+    /// The statement whose execution has just failed, if it is a tracked one.
+    public var failedStatement: UInt32? {
+        guard let request = failedRequests.first, request.request == .bind,
+            request.statement < Expectation.ownStatement
+        else { return nil }
+        return request.statement
+    }
+
     /// Prepares for sending a batch again of which the first answer was an error: the client shall
     /// not see the end of the failed one.
     ///
@@ -211,7 +224,7 @@ public struct ServerMachine {
             sync.route == .client, answersToBatch == 0, transactionStatus == .idle,
             failedRequests.first?.request == .bind,
             failedRequests.contains(where: { $0.request == .describe }),
-            failedRequests.allSatisfy({ $0.route == .client })
+            failedRequests.allSatisfy({ $0.route == .client && !$0.isAboutStatement })
         else { return nil }
         expectations[expectations.startIndex] = Expectation(.sync, .pooler)
         return failedRequests + [sync]
@@ -311,7 +324,7 @@ public struct ServerMachine {
 
     /// - Parameter hasFailed: whether the server has tried it.
     private mutating func drop(_ expectation: Expectation, hasFailed: Bool = false) {
-        if expectation.statement != Expectation.noStatement {
+        if expectation.isAboutStatement {
             dropped.append(expectation)
         } else if expectation.isAboutUnnamed {
             var loss = unnamedLoss ?? UnnamedLoss()
@@ -475,7 +488,7 @@ public struct ServerMachine {
     private mutating func answered() -> ServerEvent {
         let expectation = removeHead()
         if expectation.route == .client { answersToBatch &+= 1 }
-        return expectation.statement != Expectation.noStatement || isAnswerDue
+        return expectation.isAboutStatement || isAnswerDue
             ? .answered(expectation) : .none
     }
 

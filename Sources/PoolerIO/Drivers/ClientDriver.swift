@@ -184,7 +184,7 @@ extension Worker {
             toServer.discard()
             return flushToClient(slot, bytes)
         }
-        if servers[server].repeatableBatch.statement != noSlot { keepBatch(server, among: bytes) }
+        if servers[server].repeatableBatch.entry != noSlot { keepBatch(server, among: bytes) }
         toServer.flush(bytes, to: &servers[server].transport, reactor)
         undoDropped(server)
         giveDueAnswers(server, among: bytes)

@@ -66,11 +66,16 @@ extension Worker {
             if case .failed = step.event, isDyingWords(slot) {
                 isDying = true
             } else if case .failed(let start, let end, .client) = step.event,
-                repairPlan(slot, bytes.extracting(start..<end))
+                servers[slot].hasClient
             {
-                toClient.take(offset..<start - MessageHeader.byteCount, of: bytes)
-                offset = step.end
-                continue
+                let messageStart = start - MessageHeader.byteCount
+                toClient.take(offset..<messageStart, of: bytes)
+                if repairPlan(slot, bytes.extracting(start..<end)) {
+                    undoDropped(slot)
+                    offset = step.end
+                    continue
+                }
+                toClient.take(messageStart..<step.end, of: bytes)
             } else if case .forward = step.disposition, step.end > offset,
                 servers[slot].hasClient
             {
@@ -94,7 +99,7 @@ extension Worker {
                 switch route {
                 case .client, .synthetic:
                     countAnswer(slot, status)
-                    if servers[slot].repeatableBatch.statement != noSlot {
+                    if servers[slot].repeatableBatch.entry != noSlot {
                         servers[slot].repeatableBatch.forget()
                     }
                 case .pooler: isTaskDone = true

@@ -318,9 +318,6 @@ extension Worker {
         if effects.contains(.sqlExecute) { settings = settings.ofClient(clients[slot].number) }
         let statement = statements.retain(body: body, settings: settings)
         let entry = insertStatement(ByteString(copying: name), statement, effects, of: slot)
-        if servers[server].statements.isOutdated(statement) {
-            closeStatement(statement, on: server, among: bytes)
-        }
         if servers[server].machine.transactionStatus != .inFailedTransaction,
             servers[server].statements.use(statement)
         {
@@ -382,19 +379,21 @@ extension Worker {
         guard hideOthers(name, from: slot, among: bytes),
             noteExecution(ofNamed: name, with: values, from: slot, among: bytes)
         else { return nil }
-        guard let serial = ensureStatement(name, from: slot, on: server, among: bytes) else {
+        let end = offset + header.messageByteCount
+        guard let serial = ensureStatement(name, from: slot, on: server, among: bytes, end) else {
             servers[server].machine.expect(Expectation(.bind, .client))
             return passOn(header, at: offset, of: bytes, from: slot)
         }
-        beginBatch(on: server, with: statement(named: name, of: slot))
-        servers[server].machine.expect(Expectation(.bind, .client))
+        beginBatch(on: server, with: entry(named: name, of: slot))
+        let statement = statement(named: name, of: slot)
+        servers[server].machine.expect(Expectation(.bind, .client, statement: statement))
         let growth = StatementName.byteCount(serial: serial) - (name.byteCount + 1)
         toServer.insertHeader(.bind, bodyByteCount: header.bodyByteCount + growth, among: bytes)
         toServer.take(bodyStart..<portalEnd + 1, of: bytes)
         toServer.insertServerName(serial: serial, among: bytes)
-        let end = clients[slot].machine.pass(header, at: offset, of: bytes, .forward)
-        if nameEnd + 1 < end { toServer.take(nameEnd + 1..<end, of: bytes) }
-        return end
+        let passedEnd = clients[slot].machine.pass(header, at: offset, of: bytes, .forward)
+        if nameEnd + 1 < passedEnd { toServer.take(nameEnd + 1..<passedEnd, of: bytes) }
+        return passedEnd
     }
 
     private mutating func sendDescribe(
@@ -414,7 +413,8 @@ extension Worker {
             let body = statements.body(of: statementNames[names].slot(of: entry))
             guard showExecuted(by: body.span, effects, from: slot, among: bytes) else { return nil }
         }
-        guard let serial = ensureStatement(name, from: slot, on: server, among: bytes) else {
+        guard let serial = ensureStatement(name, from: slot, on: server, among: bytes, offset)
+        else {
             servers[server].machine.expect(Expectation(.describe, .client))
             return passOn(header, at: offset, of: bytes, from: slot)
         }
@@ -530,29 +530,33 @@ extension Worker {
 
     /// Sees to it that the server has the statement that the client means by `name`.
     ///
+    /// - Parameter end: where in `bytes` those messages begin that can say what its columns are.
     /// - Returns: the number in its name there; nil when the client has no such statement.
     private mutating func ensureStatement(
         _ name: RawSpan,
         from slot: UInt32,
         on server: UInt32,
-        among bytes: RawSpan
+        among bytes: RawSpan,
+        _ end: Int
     ) -> UInt64? {
         guard let entry = entry(named: name, of: slot), !isChangedBySQL(name, on: server) else {
             return nil
         }
         let statement = statementNames[clients[slot].names].slot(of: entry)
         let serial = statementNames[clients[slot].names].serial(of: entry)
-        if servers[server].statements.isOutdated(statement) {
-            closeStatement(statement, on: server, among: bytes)
-        } else if servers[server].statements.use(statement) {
-            return serial
+        if servers[server].statements.use(statement) { return serial }
+        if statements.isOutdated(statement) {
+            guard learnsColumns(behind: end, of: bytes) else { return StatementName.missing }
+            let new = renew(entry, of: slot)
+            if !servers[server].statements.use(new) { prepare(new, on: server, among: bytes) }
+            return statements.serial(of: new)
         }
         prepare(statement, on: server, among: bytes)
         return serial
     }
 
     /// Gives a server a statement that it does not have.
-    private mutating func prepare(_ statement: UInt32, on server: UInt32, among bytes: RawSpan) {
+    mutating func prepare(_ statement: UInt32, on server: UInt32, among bytes: RawSpan) {
         let serial = statements.serial(of: statement)
         makeRoom(on: server, among: bytes)
         servers[server].statements.insert(statement)
@@ -571,12 +575,6 @@ extension Worker {
             worker.toServer.insertServerName(serial: serial, among: bytes)
             worker.toServer.insert(body.bytes, among: bytes)
         }
-    }
-
-    /// Has a server prepare a statement anew.
-    mutating func prepareAgain(_ statement: UInt32, on server: UInt32) {
-        closeStatement(statement, on: server, among: RawSpan())
-        prepare(statement, on: server, among: RawSpan())
     }
 
     /// The statement that a client means by a name, or `noSlot`.

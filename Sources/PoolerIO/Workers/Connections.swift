@@ -260,8 +260,8 @@ struct Server: ~Copyable {
 /// What a client has sent since its server was idle, when that begins with the execution of a
 /// prepared statement.
 struct RepeatableBatch {
-    /// The statement's slot in the store, or `noSlot` when nothing is kept.
-    var statement = noSlot
+    /// The client's entry for the statement, or `noSlot` when nothing is kept.
+    var entry = noSlot
     var bytes: [UInt8] = []
     /// How many bytes of what is sent next do not belong to it.
     var skipped = 0
@@ -270,7 +270,7 @@ struct RepeatableBatch {
     static let limit = 8_192
 
     mutating func forget() {
-        statement = noSlot
+        entry = noSlot
         bytes.removeAll(keepingCapacity: true)
     }
 }

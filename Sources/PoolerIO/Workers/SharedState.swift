@@ -207,6 +207,8 @@ final class SharedStatements: Sendable {
     }
 
     func retain(_ slot: UInt32) { store.withLock { $0.retain(slot) } }
+    func outdate(_ slot: UInt32) { store.withLock { $0.outdate(slot) } }
+    func isOutdated(_ slot: UInt32) -> Bool { store.withLock { $0.isOutdated(slot) } }
     func release(_ slot: UInt32) { store.withLock { $0.release(slot) } }
     func body(of slot: UInt32) -> ByteString { store.withLock { $0.body(of: slot) } }
     func serial(of slot: UInt32) -> UInt64 { store.withLock { $0.serial(of: slot) } }

@@ -56,6 +56,9 @@ import Testing
             #expect(error?.message == "cached plan must not change result type")
             try client.query("rollback")
             try #expect(client.executePrepared("s").rows == [["1", "2", "3"]])
+            // The servers of others as well.
+            try pooler.console().query("RECONNECT")
+            try #expect(client.executePrepared("s").rows == [["1", "2", "3"]])
         }
     }
 
@@ -69,8 +72,14 @@ import Testing
             let execution = Frontend.bind("s", []) + Frontend.execute() + Frontend.sync
             try client.send(execution)
             try #expect(client.receiveUntilReady().error?.sqlstate == "0A000")
-            // What it does then, works: closing and preparing anew, or trying again.
-            try client.send(execution)
+            // Wherever it tries again, until it prepares anew.
+            for _ in 0..<2 {
+                try client.send(execution)
+                try #expect(client.receiveUntilReady().error?.sqlstate == "0A000")
+                try pooler.console().query("RECONNECT")
+            }
+            let again = Frontend.close("S", "s") + Frontend.parse("s", "select * from shape")
+            try client.send(again + execution)
             try #expect(client.receiveUntilReady().rows == [["1", "2", "3"]])
         }
     }

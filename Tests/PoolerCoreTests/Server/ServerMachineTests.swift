@@ -77,6 +77,9 @@ import Testing
         let comment: Comment =
             "\(Character(UnicodeScalar(type.rawValue))) for \(String(describing: expectation))"
 
+        // Bind names a statement, but changes nothing of it.
+        let changes = expectation?.request != .bind
+
         #expect(step.end == (outcome == "x" ? 0 : message.count), comment)
         #expect(step.event == event(outcome, expectation, message), comment)
         let isSwallowed = expectation?.route == .pooler && outcome != "s"
@@ -86,9 +89,12 @@ import Testing
         #expect(machine.endedWithError == (type == .errorResponse), comment)
         #expect(machine.isSettled == (expectation == nil || outcome == "r"), comment)
         #expect(
-            machine.takeDropped() == (outcome == "s" ? [expectation].compactMap { $0 } : []),
+            machine.takeDropped()
+                == (outcome == "s" && changes ? [expectation].compactMap { $0 } : []),
             comment
         )
+        let isFailedBind = expectation?.request == .bind && outcome == "s"
+        #expect(machine.failedStatement == (isFailedBind ? 7 : nil), comment)
         let isOwed = !["a", "r", "s"].contains(outcome)
         #expect(machine.takeAll() == (isOwed ? [expectation].compactMap { $0 } : []), comment)
     }
@@ -101,7 +107,7 @@ import Testing
         let route = expectation?.route ?? .client
         return switch outcome {
         case ".", "c": ServerEvent.none
-        case "a": expectation.map { .answered($0) }
+        case "a": expectation.map { $0.request == .bind ? ServerEvent.none : .answered($0) }
         case "f", "s": .failed(bodyStart: 5, bodyEnd: message.count, route: route)
         case "p": .parameterStatus(bodyStart: 5, bodyEnd: message.count)
         case "r": .ready(.inTransaction, route: route, isQuiet: true)
