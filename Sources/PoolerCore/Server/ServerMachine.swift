@@ -166,10 +166,15 @@ public struct ServerMachine {
         expectations.contains { $0.isAboutStatement }
     }
 
-    /// Whether answers to batches or Queries of the past are still to come, apart from a batch that
-    /// the client has not ended yet.
+    /// Whether answers to the client's batches or Queries of the past are still to come, apart from a
+    /// batch that it has not ended yet.
+    ///
+    /// What the pooler has asked for, such as the client's settings, goes in front of the client's own
+    /// request: to wait for that would be to wait without having anything under way.
     public var owesEarlierBatch: Bool {
-        expectations.contains { $0.request == .query || $0.request == .sync }
+        expectations.contains {
+            ($0.request == .query || $0.request == .sync) && $0.route != .pooler
+        }
     }
 
     /// Whether the last request belongs to a batch that has not ended.

@@ -46,6 +46,30 @@ import Testing
         }
     }
 
+    /// Clients with other settings and statements come one after the other to the only server, which
+    /// has to be made to fit each of them.
+    @Test func clientsInLineGetTheirTurn() throws {
+        try withPooler(["default_pool_size": "1"]) { pooler in
+            let clients = try pooler.connect(6)
+            for (number, client) in clients.enumerated() {
+                try client.query("set timezone = 'Etc/GMT+\(number)'")
+                _ = try client.prepare("a1", "select \(number)")
+            }
+            let holder = try pooler.connect()
+            for statement in ["execute a1", "deallocate a1"] {
+                try holder.query("begin")
+                for client in clients { try client.send(statement) }
+                try pooler.waitForQueue(of: clients.count)
+                try holder.query("commit")
+                for (number, client) in clients.enumerated() {
+                    let result = try client.receive()
+                    #expect(result.error == nil)
+                    if statement == "execute a1" { #expect(result.value == "\(number)") }
+                }
+            }
+        }
+    }
+
     @Test func sqlFindsTheStatementsOfTheProtocol() throws {
         try withTwoServers { client, onOther in
             _ = try client.prepare("a1", "select $1::int + 1")
