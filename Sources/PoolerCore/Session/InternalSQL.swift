@@ -21,7 +21,8 @@ public enum InternalSQL {
 
     /// One Query text that makes `changes`.
     ///
-    /// The role is left first and taken last: what a session may set depends on it.
+    /// The role is left first and taken last: what a session may set depends on it. What a value
+    /// leaves open is as a new session has it, not as the last client of the server had it.
     ///
     /// - Parameter discardingSequences: whether the session shall forget what it has drawn from
     ///   sequences, too.
@@ -35,6 +36,9 @@ public enum InternalSQL {
         let ordered = changes.sorted { Self.rank($0) < Self.rank($1) }
         if changes.contains(where: { $0.isOfIdentity }) {
             text += Array("RESET SESSION AUTHORIZATION; RESET ROLE; ".utf8)
+        }
+        for change in ordered where change.isPartial {
+            text += Array("RESET ".utf8) + quotedSettingName(change.name).bytes + Array("; ".utf8)
         }
         for change in ordered {
             switch change {

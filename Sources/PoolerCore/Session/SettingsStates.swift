@@ -32,6 +32,15 @@ extension SettingsChange {
     /// Whether it changes who the session is.
     var isOfIdentity: Bool { name.isText("role") || name.isText("session_authorization") }
 
+    /// Whether it leaves a part of the value as the session has it: `DateStyle` is an output format
+    /// and the order of day and month, and a client may ask for one of them.
+    ///
+    /// Source: PostgreSQL documentation, section 20.11.2 "Locale and Formatting".
+    var isPartial: Bool {
+        guard case .set(let name, let value) = self else { return false }
+        return name.lowercasedASCII.isText("datestyle") && !value.bytes.contains(UInt8(ascii: ","))
+    }
+
     /// Whether a server can refuse what it has taken before: a name may mean nothing any more, or
     /// be forbidden to the role.
     ///

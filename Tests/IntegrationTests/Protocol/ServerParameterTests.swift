@@ -87,6 +87,29 @@ import Testing
         }
     }
 
+    /// A login that asks for a part of a DateStyle does not get the rest from the server's last client.
+    @Test(arguments: [("ISO", "ISO, MDY"), ("DMY", "ISO, DMY"), ("SQL", "SQL, MDY")])
+    func aPartOfADateStyleAtLogin(part: String, whole: String) throws {
+        try withPooler(["default_pool_size": "1"]) { pooler in
+            let other = try pooler.connect()
+            try other.query("set datestyle = 'Postgres, YMD'")
+            let client = try pooler.rawConnect()
+            try client.send(
+                Frontend.startup([("user", "app"), ("database", "app"), ("DateStyle", part)])
+            )
+            let reported = try client.finishLogin().filter { $0.type == "S" }
+            #expect(
+                reported.contains {
+                    $0.body == Frontend.string("DateStyle") + Frontend.string(whole)
+                }
+            )
+            try client.send(Frontend.query("show datestyle"))
+            let rows = try client.receiveUntilReady().rows
+            #expect(rows == [[whole]])
+            try #expect(other.value("show datestyle") == "Postgres, YMD")
+        }
+    }
+
     /// At login the client learns what PostgreSQL tells its own clients.
     @Test func theLoginReportsWhatTheServerReports() throws {
         try withPooler { pooler in

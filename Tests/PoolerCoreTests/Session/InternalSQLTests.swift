@@ -51,6 +51,18 @@ import Testing
         )
     }
 
+    /// PostgreSQL completes a part of a DateStyle by what is set.
+    @Test func aPartOfADateStyleIsAppliedToTheDefault() {
+        let part = InternalSQL.apply([.set(name: "datestyle", value: "ISO")])
+        #expect(
+            part == #"RESET "datestyle"; SELECT pg_catalog.set_config('datestyle','ISO',false)"#
+        )
+        let whole = InternalSQL.apply([.set(name: "DateStyle", value: "ISO, DMY")])
+        #expect(whole == "SELECT pg_catalog.set_config('DateStyle','ISO, DMY',false)")
+        let other = InternalSQL.apply([.set(name: "TimeZone", value: "UTC")])
+        #expect(other == "SELECT pg_catalog.set_config('TimeZone','UTC',false)")
+    }
+
     @Test func withoutChangesThereIsNothingToSay() {
         #expect(InternalSQL.apply([]).isEmpty)
     }
