@@ -34,7 +34,7 @@ extension Worker {
             consoleCanceled(slot)
         } else if clients[slot].isWaiting {
             cancelWaiting(slot)
-        } else if clients[slot].hasServer, !isBusyForItself(clients[slot].server),
+        } else if clients[slot].hasServer, hasAskedServer(slot),
             let serverKey = servers[clients[slot].server].cancelKey,
             sendCancel(serverKey, to: clients[slot].server, for: requester)
         {
@@ -43,11 +43,13 @@ extension Worker {
         cancelEnded(for: requester)
     }
 
-    /// Whether a server does something on the pooler's account first: a cancel request that comes
-    /// before the client's own request has begun has no effect, as with PostgreSQL itself.
-    private func isBusyForItself(_ server: UInt32) -> Bool {
-        if case .none = servers[server].task { return false }
-        return true
+    /// Whether there may be anything to cancel for the client's server: what the server does on the
+    /// pooler's account is not the client's.
+    ///
+    /// A client whose own request waits behind that may have waited for long already.
+    private func hasAskedServer(_ slot: UInt32) -> Bool {
+        servers[clients[slot].server].task == .none || !clients[slot].isPreparing
+            || !clients[slot].held.isEmpty
     }
 
     /// The cancel key of a client of this worker.
@@ -133,13 +135,12 @@ extension Worker {
         _ event: ReactorEvent,
         _ buffer: borrowing ReceiveBuffer
     ) {
-        if !cancelers[slot].wasSent {
+        if cancelers[slot].phase == .connecting {
             let descriptor = cancelers[slot].transport.descriptor
             guard martlet_socket_error(descriptor) == 0 else { return endCanceler(slot) }
-            cancelers[slot].wasSent = true
+            cancelers[slot].phase = .heldBack
             cancelers[slot].transport.setReading(true, reactor)
-            let request = cancelers[slot].request
-            cancelers[slot].transport.send(unsafe request.span.bytes, reactor)
+            deliverCancel(slot)
         } else {
             if event.isWritable { cancelers[slot].transport.flush(reactor) }
             if event.isReadable,
@@ -147,6 +148,29 @@ extension Worker {
             {
                 endCanceler(slot)
             }
+        }
+    }
+
+    /// Sends a request as soon as it hits what its client has asked for.
+    private mutating func deliverCancel(_ slot: UInt32) {
+        let server = cancelers[slot].server
+        guard servers.holds(server.index, generation: server.generation),
+            servers[server.index].hasClient
+        else { return endCanceler(slot) }
+        guard servers[server.index].task == .none else { return }
+        cancelers[slot].phase = .sent
+        let request = cancelers[slot].request
+        cancelers[slot].transport.send(unsafe request.span.bytes, reactor)
+    }
+
+    /// A server has done what it had to do on the pooler's account: requests that were held back
+    /// meanwhile go to it now.
+    mutating func deliverHeldBackCancels(to server: ServerID) {
+        for slot in 0..<UInt32(cancelers.slotCount)
+        where cancelers.isUsed(slot) && cancelers[slot].server == server
+            && cancelers[slot].phase == .heldBack
+        {
+            deliverCancel(slot)
         }
     }
 

@@ -143,14 +143,16 @@ extension Worker {
                 restore(slot)
             }
         } else if isTaskDone && servers[slot].task != .none {
-            let generation = servers[slot].id.generation
+            let (server, isCanceled) = (servers[slot].id, servers[slot].cancelCount > 0)
             finishTask(slot)
             // The client's own answer may have come in the same receive.
-            if isQuiet, servers.holds(slot, generation: generation), servers[slot].hasClient,
-                servers[slot].task == .none, servers[slot].machine.isSettled
+            if isQuiet, servers.holds(slot, generation: server.generation),
+                servers[slot].hasClient, servers[slot].task == .none,
+                servers[slot].machine.isSettled
             {
                 becameQuiet(slot)
             }
+            if isCanceled { deliverHeldBackCancels(to: server) }
         } else if servers[slot].hasClient {
             if isQuiet || servers[slot].machine.isClean { becameQuiet(slot) }
         } else if servers[slot].machine.isMidMessage {

@@ -277,12 +277,20 @@ struct RepeatableBatch {
 
 /// A connection that carries a CancelRequest to a server and waits until it is closed.
 struct Canceler: ~Copyable {
+    enum Phase {
+        case connecting
+        /// Connected; the server does something on the pooler's account first.
+        case heldBack
+        /// The server closes the connection when it has the request.
+        case sent
+    }
+
     var transport: Transport
     let server: ServerID
     let request: [UInt8]
     /// The client connection that brought the request; it is closed when the server has it.
     let requester: Requester
-    var wasSent = false
+    var phase = Phase.connecting
     let deadline: Microseconds
 
     init(

@@ -133,6 +133,54 @@ import Testing
         }
     }
 
+    /// The server still makes its session fit the client, whose own request waits behind that: what is
+    /// cancelled is the client's request.
+    @Test func aCancelRequestWaitsForTheReplay() throws {
+        let (isReplaying, isReplayed) = (Flag(), Flag())
+        let (isConnected, isDelivered, isEarly) = (Flag(), Flag(), Flag())
+        let server = try ScriptedServer { connection in
+            guard connection.number == 1 else {
+                isConnected.value = true
+                connection.receiveCancelRequest()
+                isEarly.value = !isReplayed.value
+                isDelivered.value = true
+                return
+            }
+            connection.letIn()
+            while let message = connection.receive() {
+                guard message.type == "Q" else { continue }
+                if message.text.contains("set_config") {
+                    isReplaying.value = true
+                    eventually("the replay may end") { isReplayed.value }
+                } else {
+                    eventually("the request to cancel is here") { isDelivered.value }
+                }
+                connection.send(Backend.answer("1"))
+            }
+        }
+        try withPooler(["default_pool_size": "1"], databases: ["app": server.database]) { pooler in
+            // The first login waits for the server; later ones do not.
+            _ = try pooler.rawLogin()
+            let client = try pooler.rawConnect()
+            try client.send(
+                Frontend.startup([("user", "app"), ("database", "app"), ("application_name", "a")])
+            )
+            try client.finishLogin()
+            try client.send(Frontend.query("select 1"))
+            eventually("the settings are replayed") { isReplaying.value }
+            let request = try pooler.rawConnect()
+            try request.send(
+                Frontend.cancel(processID: client.processID, secretKey: client.secretKey)
+            )
+            eventually("the pooler has connected to cancel") { isConnected.value }
+            isReplayed.value = true
+            try #expect(client.receiveUntilReady().types.last == "Z")
+            #expect(request.isClosed())
+            #expect(isDelivered.value)
+            #expect(!isEarly.value)
+        }
+    }
+
     @Test func aThousandCancelRequestsLeaveNothingBehind() throws {
         try withPooler { pooler in
             let client = try pooler.rawLogin()

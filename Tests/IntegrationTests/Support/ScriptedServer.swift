@@ -36,6 +36,11 @@ struct ScriptedConnection {
         send(Backend.welcome)
     }
 
+    /// Takes a CancelRequest, or the end of the connection.
+    func receiveCancelRequest() {
+        _ = receive(16)
+    }
+
     private func receive(_ count: Int) -> [UInt8]? {
         var bytes: [UInt8] = []
         var chunk = [UInt8](repeating: 0, count: max(count, 1))
