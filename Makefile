@@ -15,8 +15,8 @@ CC := $(shell command -v clang || command -v cc)
 CFLAGS := -O2 -std=gnu11 -Wall -Wextra -Werror
 
 .DEFAULT_GOAL := help
-.PHONY: help run build test soak tsan asan fuzz bench bench-quick bench-mallocs bench-tools format lint docs clean
-.PHONY: packages-build packages-run packages-test packages-bench
+.PHONY: help run build test soak conformance tsan asan fuzz bench bench-quick bench-mallocs bench-tools format lint docs clean
+.PHONY: packages-build packages-run packages-test packages-bench packages-conformance
 
 run: packages-run build ## Start a throw-away PostgreSQL and Martlet before it on port 6543 (or DATABASE_URL=... make run)
 	@Scripts/run
@@ -36,6 +36,10 @@ soak: packages-test ## The stress and session tests for longer (SOAK_SECONDS=300
 	swift build --build-tests -j $(JOBS)
 	MARTLET_SOAK_SECONDS=$(SOAK_SECONDS) MARTLET_SOAK_SEED=$(SOAK_SEED) \
 		Scripts/run-tests --filter 'StressTests|SessionDifferentialTests|SessionTenantTests'
+
+conformance: packages-conformance build ## Real drivers and PostgreSQL's tools through Martlet, about five minutes (CONFORMANCE_ARGUMENTS="--only REGEX", ...)
+	Tests/Conformance/install-drivers
+	python3 Tests/Conformance/run.py $(CONFORMANCE_ARGUMENTS)
 
 tsan: packages-test ## The integration tests under ThreadSanitizer; any report fails
 	JOBS=$(JOBS) Scripts/test-sanitized thread $(TEST_ARGUMENTS)
@@ -73,7 +77,7 @@ help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 # The Debian packages each target needs; only missing ones are installed.
-packages-build packages-run packages-test packages-bench:
+packages-build packages-run packages-test packages-bench packages-conformance:
 	@Scripts/install-packages $(@:packages-%=%)
 
 bench-tools: $(addprefix $(BENCH_BUILD)/,canned-server idle-clients load login-storm count-mallocs.so)

@@ -1,4 +1,4 @@
-"""The processes of a benchmark: PostgreSQL, the canned server and the two poolers.
+"""The processes of a benchmark, or of a check: PostgreSQL, the canned server and the two poolers.
 
 Every process is started here, known by its id and ended by it. Children have sessions of their own:
 a Ctrl-C in the terminal reaches the driver only, which then ends them in order.
@@ -160,21 +160,25 @@ class Workplace:
         except OSError:
             return ""
 
-    def start_postgres(self, scale):
+    def start_cluster(self, auth="trust"):
+        """A PostgreSQL with nothing in it: its port. Its superuser is trusted on the socket in `self.cluster`."""
         script = CHECKOUT / "Scripts/scratch-postgres"
-        folder = str(self.folder / "postgres")
-        self._clusters.append(folder)
+        self.cluster = str(self.folder / "postgres")
+        self._clusters.append(self.cluster)
         started = subprocess.run(
-            [script, "start", folder],
-            env={**os.environ, "SCRATCH_AUTH": "trust"},
+            [script, "start", self.cluster],
+            env={**os.environ, "SCRATCH_AUTH": auth},
             capture_output=True,
             text=True,
             start_new_session=True,
         )
         if started.returncode != 0:
             raise BenchmarkError(f"PostgreSQL did not start: {started.stderr}")
-        port = int(started.stdout)
-        address = ["-h", folder, "-p", str(port)]
+        return int(started.stdout)
+
+    def start_postgres(self, scale):
+        port = self.start_cluster()
+        address = ["-h", self.cluster, "-p", str(port)]
         run = {"check": True, "capture_output": True, "start_new_session": True}
         psql = postgres_program("psql")
         for statement in (f"create role {USER} login", f"create database {USER} owner {USER}"):

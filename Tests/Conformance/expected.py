@@ -1,0 +1,33 @@
+"""Cases that differ through Martlet, and why.
+
+A case that does not differ any more fails until it is off this list.
+"""
+
+LISTEN = "a client that listens keeps its server: two of them leave none for the others"
+CACHED_PLAN = "'cached plan must not change result type' is not repaired"
+VIEW = "pg_prepared_statements has what the server has, under the server's names"
+REPLICATION = "replication connections are refused"
+
+EXPECTED = {
+    ("psycopg", "notifications"): LISTEN,
+    ("psycopg-python", "notifications"): LISTEN,
+    ("psycopg2", "notifications"): LISTEN,
+    ("asyncpg", "listening"): LISTEN,
+    ("pgjdbc", "notifications"): LISTEN,
+    ("node-postgres", "notifications"): LISTEN,
+    ("pdo", "notifications"): LISTEN,
+    ("dbd-pg", "notifications"): LISTEN,
+    ("psycopg", "others_know_the_new_type"): CACHED_PLAN,
+    ("psycopg-python", "others_know_the_new_type"): CACHED_PLAN,
+    ("asyncpg", "result_type_changes"): CACHED_PLAN,
+    ("pgjdbc", "result_type_changes"): CACHED_PLAN,
+    ("pgjdbc", "autosave"): CACHED_PLAN,
+    ("active-record", "result_type_changes"): CACHED_PLAN + "; the driver tries again and again",
+    ("psycopg", "statements_in_the_view"): VIEW,
+    ("psycopg-python", "statements_in_the_view"): VIEW,
+    ("libpq", "view_of_statements"): VIEW,
+    ("libpq", "reset_in_one_query"): "RESET with statements behind it in one Query gives what the server began with",
+    ("libpq", "untouched_custom_setting"): "a custom setting that another client of the server has set is '', not NULL",
+    ("libpq", "replication"): REPLICATION,
+    ("tools", "pg_basebackup"): REPLICATION,
+}
