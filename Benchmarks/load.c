@@ -1,7 +1,7 @@
 // Runs transactions of many clients in one thread, and measures each to the microsecond.
 //
 // usage: load [-h HOST] -p PORT -U USER -d DATABASE [-c CLIENTS] [-T SECONDS] [-M simple|extended]
-//             [-m plain|failures|set-local|names|writes]
+//             [-m plain|failures|set-local|names|writes|equal-settings|settings]
 //
 // HOST is an IPv4 address or the folder of a Unix socket. Clients log in (trust), run one transaction
 // each, and "ready" is printed; a line on standard input starts the clock. Every client then begins the
@@ -16,6 +16,9 @@
 //   set-local  BEGIN, SET LOCAL, SELECT, COMMIT, each a message of its own
 //   names      every client has an application_name of its own
 //   writes     three transactions in ten are an UPDATE by primary key
+//   equal-settings, settings
+//              every client has SET its TimeZone, search_path and statement_timeout after its login; all
+//              alike, or in four different ways
 #define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <errno.h>
@@ -48,8 +51,9 @@ enum {
     SETTLING_NANOSECONDS = 250000000,
 };
 
-typedef enum { PLAIN, FAILURES, SET_LOCAL, NAMES, WRITES } Mix;
-static const char *const mixNames[] = {"plain", "failures", "set-local", "names", "writes"};
+typedef enum { PLAIN, FAILURES, SET_LOCAL, NAMES, WRITES, EQUAL_SETTINGS, SETTINGS } Mix;
+static const char *const mixNames[] = {"plain", "failures", "set-local", "names", "writes",
+                                       "equal-settings", "settings"};
 
 typedef struct {
     int fd;
@@ -250,11 +254,25 @@ static void login(Client *client, int number) {
     awaitAnswer(client);
 }
 
+static void sendSettings(Client *client, int number) {
+    static const char *const zones[] = {"UTC", "Asia/Tokyo", "Europe/Berlin", "America/New_York"};
+    int kind = mix == SETTINGS ? number % 4 : 0;
+    char text[256];
+    snprintf(text, sizeof text,
+             "SET timezone = '%s'; SET search_path = public, kind_%d; SET statement_timeout = %d",
+             zones[kind], kind, 60000 + kind);
+    uint8_t request[MAX_REQUEST];
+    size_t count = appendMessage(request, 'Q', text, strlen(text) + 1);
+    if (send(client->fd, request, count, MSG_NOSIGNAL) != (ssize_t)count) fail("cannot send");
+    awaitAnswer(client);
+}
+
 // The run
 
 static void warmUp(void) {
     for (int number = 0; number < clientCount; number++) {
         Client *client = &clients[number];
+        if (mix == EQUAL_SETTINGS || mix == SETTINGS) sendSettings(client, number);
         for (client->step = 0; client->step < stepCount(); client->step++) {
             sendRequest(client);
             awaitAnswer(client);
@@ -310,7 +328,8 @@ static void report(double elapsed) {
 
 static void usage(void) {
     fputs("usage: load [-h HOST] -p PORT -U USER -d DATABASE [-c CLIENTS] [-T SECONDS]\n"
-          "            [-M simple|extended] [-m plain|failures|set-local|names|writes]\n", stderr);
+          "            [-M simple|extended]\n"
+          "            [-m plain|failures|set-local|names|writes|equal-settings|settings]\n", stderr);
     exit(2);
 }
 

@@ -49,6 +49,7 @@ def plan_rows(version, quick, idle_clients, idle_beside):
         *storm_rows(quick),
         *tail_rows(idle_beside),
         *mix_rows(quick),
+        *session_rows(),
         *large_rows(),
         *memory_rows(idle_clients),
     ]
@@ -142,6 +143,25 @@ def mix_rows(quick):
         rows.append(Row(f"mix {mix} 32", "mix", both("real"), clients=32, mix=mix, base=plain))
     for clients in () if quick else (500, 2000):
         rows.append(Row(f"mix plain {clients:,}", "mix", both("real"), clients=clients, base=plain))
+    return rows
+
+
+def session_rows():
+    """What it costs to follow sessions: nothing to follow, and settings of four kinds instead of one."""
+    alone = {"martlet": "real", "pgbouncer": None}
+    rows = []
+    for mode in ("simple", "extended"):
+        base = None
+        for tracking in ("reported", "full"):
+            row = Row(f"{mode} 32, session_tracking {tracking}", "mix", alone, mode, 32,
+                      settings={"session_tracking": tracking}, base=base)
+            rows.append(row)
+            base = row
+        base = None
+        for name, mix in (("one kind", "equal-settings"), ("four kinds", "settings")):
+            row = Row(f"{mode} 32, settings of {name}", "mix", alone, mode, 32, mix=mix, base=base)
+            rows.append(row)
+            base = row
     return rows
 
 
