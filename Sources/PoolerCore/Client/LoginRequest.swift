@@ -15,6 +15,10 @@ public struct LoginRequest: Equatable, Sendable {
     public private(set) var applicationName: ByteString?
     /// The settings that a server has to confirm.
     public private(set) var uncertainSettings: [StartupParameter] = []
+    /// The names of the custom settings among them.
+    public var customNames: [ByteString] {
+        settings.map(\.name).filter { $0.bytes.contains(UInt8(ascii: ".")) }
+    }
     /// The answer to a newer minor version or unknown `_pq_.` options, to be sent before anything
     /// else; empty when there is nothing to negotiate.
     public var negotiation: [UInt8] = []

@@ -7,6 +7,14 @@ public struct IdleServers {
     private struct Entry {
         let server: ServerID
         let settings: SettingsID
+        let customNames: CustomNameSet
+
+        /// How well it fits a client; less for a name that the client has not touched than for
+        /// settings that have to be replayed.
+        func rank(_ settings: SettingsID, _ customNames: CustomNameSet) -> Int {
+            (customNames.isSuperset(of: self.customNames) ? 4 : 0)
+                + (self.settings == settings ? 2 : 0) + (self.customNames == customNames ? 1 : 0)
+        }
     }
 
     /// The one that became free last stands last.
@@ -14,7 +22,7 @@ public struct IdleServers {
 
     public init() {}
 
-    /// Among how many of the servers used last one with the client's settings is looked for.
+    /// Among how many of the servers used last one that fits the client is looked for.
     private static let preferenceDepth = 16
 
     /// The number of entries, outdated ones included.
@@ -22,23 +30,38 @@ public struct IdleServers {
 
     /// Notes that a server has become free.
     ///
-    /// - Parameter settings: the state of its session.
-    public mutating func insert(_ server: ServerID, settings: SettingsID) {
-        entries.append(Entry(server: server, settings: settings))
+    /// - Parameters:
+    ///   - settings: the state of its session.
+    ///   - customNames: the custom settings that its session knows.
+    public mutating func insert(
+        _ server: ServerID,
+        settings: SettingsID,
+        customNames: CustomNameSet = []
+    ) {
+        entries.append(Entry(server: server, settings: settings, customNames: customNames))
     }
 
-    /// Takes the server that was used last, or, of the last few, one whose session is in the state
-    /// `settings`, because that needs no replay.
-    public mutating func take(preferring settings: SettingsID) -> ServerID? {
+    /// Takes the server that was used last, or, of the last few, the one that fits best: it knows no
+    /// custom setting that the client has not touched, and its session is in the state `settings`,
+    /// so that nothing has to be replayed.
+    ///
+    /// - Parameter customNames: the custom settings that the client has touched.
+    public mutating func take(
+        preferring settings: SettingsID,
+        customNames: CustomNameSet = []
+    ) -> ServerID? {
         guard let last = entries.last else { return nil }
-        if last.settings != settings {
-            for index in entries.indices.suffix(Self.preferenceDepth).reversed()
-            where entries[index].settings == settings {
-                return entries.remove(at: index).server
-            }
+        if last.settings == settings, last.customNames == customNames {
+            entries.removeLast()
+            return last.server
         }
-        entries.removeLast()
-        return last.server
+        var best = entries.endIndex - 1
+        var bestRank = last.rank(settings, customNames)
+        for index in entries.indices.suffix(Self.preferenceDepth).dropLast().reversed() {
+            let rank = entries[index].rank(settings, customNames)
+            if rank > bestRank { (best, bestRank) = (index, rank) }
+        }
+        return entries.remove(at: best).server
     }
 
     /// Forgets all entries; the memory is kept.

@@ -75,6 +75,8 @@ public struct Pool: ~Copyable {
     public private(set) var servers: [ServerID] = []
     /// Names of custom settings, in small letters, that sessions may have set.
     public private(set) var customNames: Set<ByteString> = []
+    /// The custom settings that its servers know.
+    public var customNameBook = CustomNameBook()
     /// The number of servers that stay with their client between transactions.
     public var pinnedCount = 0
     /// The number of servers that are to be replaced as soon as they are free.

@@ -228,6 +228,11 @@ public struct SessionEvidence: Sendable {
         settings.removeAll { !changed.contains($0.name) && !known.contains($0.name) }
     }
 
+    /// Whether it has the value of a custom setting.
+    public var hasCustomNames: Bool {
+        settings.contains { $0.value != nil && $0.name.bytes.contains(UInt8(ascii: ".")) }
+    }
+
     /// What cannot be moved, of the reasons that a server can be asked for.
     public var pins: PinReasons = []
 

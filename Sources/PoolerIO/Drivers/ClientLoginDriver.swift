@@ -297,6 +297,10 @@ extension Worker {
         if plan.request.user == route.pool.key.user { clients[slot].user = route.pool.key.user }
         clients[slot].phase = .awaitingWelcome
         clients[slot].isCounted = true
+        let custom = plan.request.customNames
+        if !custom.isEmpty {
+            clients[slot].customNames = route.pool.withLock { $0.customNameBook.set(of: custom) }
+        }
         return nil
     }
 

@@ -43,7 +43,10 @@ extension Worker {
         }
         // Turns are taken over all servers, wherever they are.
         if pools[pool].settings.serverRoundRobin { return nil }
-        while let server = pools[pool].idle.take(preferring: clients[slot].settings) {
+        while let server = pools[pool].idle.take(
+            preferring: clients[slot].settings,
+            customNames: clients[slot].customNames
+        ) {
             if servers.take(server, from: id) { return server.index }
         }
         return nil
@@ -127,6 +130,7 @@ extension Worker {
         }
         if discardsSequences { servers[server].sequenceOwner = clients[slot].number }
         servers[server].task = .replaying(changes)
+        servers[server].customNames.formUnion(clients[slot].customNames)
         pools[servers[server].pool].counters.replays &+= 1
         let text = InternalSQL.apply(changes, discardingSequences: discardsSequences)
         if clients[slot].phase == .ready && toServer.isEmpty
@@ -284,7 +288,11 @@ extension Worker {
     /// After this the server may be another worker's.
     mutating func offer(_ server: UInt32) {
         let pool = servers[server].pool
-        pools[pool].idle.insert(servers[server].id, settings: servers[server].settings)
+        pools[pool].idle.insert(
+            servers[server].id,
+            settings: servers[server].settings,
+            customNames: servers[server].customNames
+        )
         servers.free(server)
         if !pools[pool].gate.isOpen { serveWaiters(pool) }
     }

@@ -222,7 +222,7 @@ extension Worker {
             return ask(again, of: server)
         }
         guard error == nil, servers[server].machine.transactionStatus == .idle,
-            let evidence = probe?.evidence(in: unsafe answer.span.bytes)
+            var evidence = probe?.evidence(in: unsafe answer.span.bytes)
         else {
             if let error { logServer(server, .warning, "session probe failed: \(error.message)") }
             guard servers[server].hasClient else { return closeServer(server, .uncertainState) }
@@ -231,6 +231,7 @@ extension Worker {
             setPins(server, servers[server].pins.union(.unknown))
             return stayOrRelease(server)
         }
+        noteCustomNames(in: &evidence, of: server)
         let (old, oldPins) = (servers[server].settings, servers[server].pins)
         servers[server].settings = states.confirmed(by: evidence, in: old)
         defer { states.release(old) }
@@ -256,6 +257,21 @@ extension Worker {
         adoptSettings(servers[server].client, from: server)
         if evidence.isComplete { restoreStart(of: servers[server].client, on: server, evidence) }
         stayOrRelease(server)
+    }
+
+    /// Notes which custom settings the server knows, and which of them its client has touched.
+    private mutating func noteCustomNames(in evidence: inout SessionEvidence, of server: UInt32) {
+        guard evidence.hasCustomNames else { return }
+        let slot = servers[server].client
+        var (known, found) = (servers[server].customNames, evidence)
+        var touched = slot == noSlot ? [] : clients[slot].customNames
+        let named = servers[server].doubts.settingNames
+        pools[servers[server].pool].shared.withLock {
+            $0.customNameBook.learn(from: &found, server: &known, client: &touched, named: named)
+        }
+        servers[server].customNames = known
+        if slot != noSlot { clients[slot].customNames = touched }
+        evidence = found
     }
 
     private mutating func settleDoubts(_ server: UInt32) {

@@ -69,6 +69,8 @@ struct Client: ~Copyable {
     /// that has the last ones.
     var usesSequences = false
     var lastServer: ServerID?
+    /// The custom settings that its session has touched.
+    var customNames: CustomNameSet = []
     /// What RESET gives the client, and whether it is looked out for although nothing else is.
     var startSettings = SettingsID.empty
     var watchesResets = false
@@ -184,6 +186,8 @@ struct Server: ~Copyable {
     var cancelKey: CancelKey?
 
     var settings = SettingsID.empty
+    /// The custom settings that its session knows, whoever has touched them.
+    var customNames: CustomNameSet = []
     var statements = ServerStatements()
     /// What it has under names of clients.
     var ownStatements = OwnStatements()

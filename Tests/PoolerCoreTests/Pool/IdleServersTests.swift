@@ -22,6 +22,31 @@ import Testing
         #expect(idle.count == 1)
     }
 
+    /// A name that the client has not touched is worse than settings that have to be replayed.
+    @Test func aServerThatKnowsNoOthersNamesIsPreferred() {
+        var states = SettingsStates()
+        var book = CustomNameBook()
+        let own = states.setting("a", to: "1", in: .empty, isReported: true)
+        let (a, b) = (book.set(of: ["app.a"]), book.set(of: ["app.b"]))
+        var idle = IdleServers()
+        idle.insert(Self.server(0), settings: .empty, customNames: [])
+        idle.insert(Self.server(1), settings: own, customNames: a.union(b))
+        idle.insert(Self.server(2), settings: own, customNames: b)
+        #expect(idle.take(preferring: own, customNames: a) == Self.server(0))
+        #expect(idle.take(preferring: own, customNames: a.union(b)) == Self.server(1))
+        #expect(idle.take(preferring: own) == Self.server(2), "none fits")
+    }
+
+    /// So that servers that know nothing stay what they are.
+    @Test func aServerThatKnowsTheClientsNamesIsPreferred() {
+        var book = CustomNameBook()
+        let a = book.set(of: ["app.a"])
+        var idle = IdleServers()
+        idle.insert(Self.server(0), settings: .empty, customNames: a)
+        idle.insert(Self.server(1), settings: .empty, customNames: [])
+        #expect(idle.take(preferring: .empty, customNames: a) == Self.server(0))
+    }
+
     @Test func notedAnewAServerStandsThereOnce() {
         var idle = Self.idle([.empty, .empty])
         for _ in 0..<100 {
