@@ -90,17 +90,20 @@ public struct SessionDoubts: Equatable, Sendable {
     public static func isReset(_ statement: SessionStatement, of text: RawSpan) -> Bool {
         switch statement.kind {
         case .reset, .resetAll, .discardAll: true
-        case .set: endsWithDefault(text.extracting(statement.range))
+        case .set:
+            ends(text.extracting(statement.range), with: "default")
+                || statement.settings == ["timezone"]
+                    && ends(text.extracting(statement.range), with: "local")
         default: false
         }
     }
 
-    /// `SET x TO DEFAULT` is a RESET.
-    private static func endsWithDefault(_ statement: RawSpan) -> Bool {
-        let count = 7
+    /// `SET x TO DEFAULT` is a RESET, and so is `SET TIME ZONE LOCAL`.
+    private static func ends(_ statement: RawSpan, with word: StaticString) -> Bool {
+        let count = word.utf8CodeUnitCount
         guard statement.byteCount > count else { return false }
         let end = statement.extracting(statement.byteCount - count..<statement.byteCount)
-        return ByteString(copying: end).lowercasedASCII.isText("default")
+        return ByteString(copying: end).lowercasedASCII.isText(word)
     }
 
     /// The effects on settings of which nothing is left when the transaction ends.

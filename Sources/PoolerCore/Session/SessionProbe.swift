@@ -29,13 +29,14 @@ public struct SessionProbe: Equatable, Sendable {
     ///
     /// - Parameters:
     ///   - pins: what is known to be left in the session.
-    ///   - knownNames: the settings that the session's state has, and the custom ones that any
-    ///     session has been seen to set, in small letters.
+    ///   - knownNames: the settings that the session's state has, in small letters.
+    ///   - customNames: the custom ones that any session of the pool has been seen to name.
     ///   - tracksStatements: whether prepared statements follow their client.
     public init?(
         _ doubts: SessionDoubts,
         pins: PinReasons,
         knownNames: [ByteString],
+        customNames: Set<ByteString> = [],
         tracksStatements: Bool
     ) {
         let effects = doubts.effects
@@ -43,10 +44,11 @@ public struct SessionProbe: Equatable, Sendable {
         var names = doubts.settingNames
         if effects.contains(.role) { names += ["role", "session_authorization"] }
         if doubts.asksForAllSettings {
-            let all = names + knownNames
+            let all = names + knownNames + customNames
             settings = .all(custom: Self.unique(all.filter(custom)))
         } else if effects.contains(.settings) {
-            settings = names.isEmpty ? .all(custom: knownNames.filter(custom)) : .named(names)
+            let all = Self.unique((knownNames + customNames).filter(custom))
+            settings = names.isEmpty ? .all(custom: all) : .named(names)
         } else if effects.contains(.localSettings) {
             // The name of a custom setting is known to the server from now on, with an empty value.
             let new = names.filter { custom($0) && !knownNames.contains($0) }
@@ -226,6 +228,13 @@ public struct SessionEvidence: Sendable {
     public mutating func removeTraces(except known: Set<ByteString>) {
         let changed = changedNames
         settings.removeAll { !changed.contains($0.name) && !known.contains($0.name) }
+    }
+
+    /// The custom settings that have an empty value.
+    public var emptyNames: [ByteString] {
+        settings.compactMap { name, value in
+            value?.isEmpty == true && name.bytes.contains(UInt8(ascii: ".")) ? name : nil
+        }
     }
 
     /// Whether it has the value of a custom setting.

@@ -126,7 +126,8 @@ extension Worker {
         if effects.isDisjoint(with: SessionDoubts.effectsWithNames) {
             servers[server].doubts.add(effects)
         } else {
-            let state = servers[server].settings
+            // What a replay under way sets, it has for sure.
+            let state = clients[servers[server].client].settings
             let statements = StatementClassifier.statements(in: text, rules: rules)
             noteResets(statements, of: text, on: server)
             for statement in statements {
@@ -192,7 +193,8 @@ extension Worker {
             let probe = SessionProbe(
                 doubts,
                 pins: servers[server].pins,
-                knownNames: states.names(of: servers[server].settings) + customNames,
+                knownNames: states.names(of: servers[server].settings),
+                customNames: customNames,
                 tracksStatements: pools[servers[server].pool].tracksStatements
             )
         else {
@@ -255,7 +257,12 @@ extension Worker {
         }
         guard servers[server].hasClient else { return cleanSession(server) }
         adoptSettings(servers[server].client, from: server)
-        if evidence.isComplete { restoreStart(of: servers[server].client, on: server, evidence) }
+        if evidence.isComplete {
+            let changed = evidence.changedNames.union(
+                evidence.emptyNames.filter { states.value(of: $0, in: old)?.isEmpty == true }
+            )
+            restoreStart(of: servers[server].client, on: server, unless: changed)
+        }
         stayOrRelease(server)
     }
 
@@ -283,7 +290,7 @@ extension Worker {
     private mutating func restoreStart(
         of slot: UInt32,
         on server: UInt32,
-        _ evidence: SessionEvidence
+        unless changed: Set<ByteString>
     ) {
         guard let defaults = defaults(of: servers[server].pool) else { return }
         let old = clients[slot].settings
@@ -291,7 +298,7 @@ extension Worker {
             old,
             start: clients[slot].startSettings,
             defaults: defaults,
-            unless: evidence.changedNames
+            unless: changed
         )
         states.release(old)
         states.release(defaults)

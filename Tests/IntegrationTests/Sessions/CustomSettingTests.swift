@@ -31,13 +31,29 @@ import Testing
 
     /// DISCARD ALL makes nobody touch what others have.
     @Test func whatOthersHaveTouchedIsNotAdopted() throws {
-        try withPooler(["default_pool_size": "2", "workers": "1"]) { pooler in
+        try withPooler(["default_pool_size": "1"]) { pooler in
             let (one, two) = (try pooler.connect(), try pooler.connect())
             try one.query("set app.tenant = 'one'")
             try #expect(two.value(Self.question) == "")
             try two.query("discard all")
+            try pooler.console().query("set default_pool_size = 2")
             try one.query("begin")
             try #expect(two.value(Self.question) == nil)
+        }
+    }
+
+    /// SET LOCAL leaves nothing but the name, and that stays with the session.
+    @Test func settingLocallyIsTouching() throws {
+        try withPooler(["default_pool_size": "2", "workers": "1"]) { pooler in
+            let (one, holder) = (try pooler.connect(), try pooler.connect())
+            try pooler.connect().query("set app.tenant = 'another'")
+            try one.query("begin; set local app.tenant = 'local'; commit")
+            for _ in 0..<2 {
+                try #expect(one.value(Self.question) == "")
+                try holder.query("begin")
+                try #expect(one.value(Self.question) == "")
+                try holder.query("commit")
+            }
         }
     }
 }

@@ -110,7 +110,11 @@ extension SessionGenerator {
             "with c as (select set_config('app.tenant', 'cte', false) v) select v from c",
             "select set_config('application_name', v, false) from one.t order by id",
             "select pg_catalog . \"set_config\"('app.tenant', 'quoted', false)",
-            "select set_config('app.tenant', null, false)",
+            // A RESET, and of what a client has asked for at login it says at once what the server
+            // began with.
+            families.contains(.startup)
+                ? "select set_config('app.tenant', '', false)"
+                : "select set_config('app.tenant', null, false)",
             "select set_config('work_mem', 'x', false)",
             "select set_config('app.tenant', 'kept', false), 1/0",
             "insert into one.t select 9, set_config('app.tenant', 'inserted', false)",
