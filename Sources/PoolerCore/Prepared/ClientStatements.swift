@@ -14,6 +14,7 @@ public struct ClientStatements {
         var serial: UInt64
         var effects: SessionEffects
         var text: ByteString?
+        var byteCount: Int
         var isListed: Bool
     }
 
@@ -26,10 +27,22 @@ public struct ClientStatements {
     /// How many of the statements were made by PREPARE, at most.
     public private(set) var sqlCount = 0
 
+    /// The bytes of the names and the statements, whoever else has the same.
+    private var byteCount = 0
+
+    /// How many names a client may have, and how many bytes of statements.
+    private static let countLimit = 10_000
+    private static let byteLimit = 16 << 20
+
     private static let emptyBucket = UInt32.max
     private static let deletedBucket = UInt32.max - 1
 
     public init() {}
+
+    /// Whether there are as many as can be remembered; those that are being closed count.
+    public var isFull: Bool {
+        entries.count - freeIndices.count >= Self.countLimit || byteCount >= Self.byteLimit
+    }
 
     /// The entry that `name` stands for, or nil.
     ///
@@ -82,15 +95,19 @@ public struct ClientStatements {
     ///   - serial: the statement's serial number there.
     ///   - effects: what executing it may change in the session.
     ///   - text: the PREPARE that made it, if it was one.
+    ///   - bodyByteCount: the length of the statement.
     /// - Returns: the new entry.
     public mutating func insert(
         name: ByteString,
         slot: UInt32,
         serial: UInt64,
         effects: SessionEffects = [],
-        text: ByteString? = nil
+        text: ByteString? = nil,
+        bodyByteCount: Int = 0
     ) -> UInt32 {
         if text != nil { sqlCount += 1 }
+        let size = name.count + (text?.count ?? 0) + bodyByteCount
+        byteCount += size
         let entry = Entry(
             name: name,
             hash: Self.hash(name.span),
@@ -98,6 +115,7 @@ public struct ClientStatements {
             serial: serial,
             effects: effects,
             text: text,
+            byteCount: size,
             isListed: false
         )
         let index: UInt32
@@ -148,8 +166,11 @@ public struct ClientStatements {
     ///
     /// - Returns: the statement slot that it used.
     public mutating func remove(_ entry: UInt32) -> UInt32 {
-        guard isEntry(entry), entries[Int(entry)] != nil else { return Expectation.noStatement }
+        guard isEntry(entry), let size = entries[Int(entry)]?.byteCount else {
+            return Expectation.noStatement
+        }
         unlist(entry)
+        byteCount -= size
         let slot = slot(of: entry)
         if entries[Int(entry)]?.text != nil { sqlCount -= 1 }
         entries[Int(entry)] = nil

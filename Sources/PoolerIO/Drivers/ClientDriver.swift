@@ -133,6 +133,10 @@ extension Worker {
                         offset = clients[slot].machine.pass(header, at: offset, of: bytes, .swallow)
                         continue
                     }
+                    if needsRest(of: request, header, at: offset, of: bytes, slot) {
+                        hold(slot, bytes.extracting(offset..<bytes.byteCount))
+                        return flushToServer(slot, bytes)
+                    }
                     if let next = answerWithoutServer(
                         request,
                         header,

@@ -249,7 +249,10 @@ extension Worker {
         var isUnderstood = true
         for row in rows {
             let rules = states.scanRules(of: servers[server].settings)
-            guard let (body, text) = row.statement(rules) else {
+            let isTooMany = slot != noSlot && hasTooManyStatements(slot)
+            guard !isTooMany || servers[server].ownStatements[row.name] != nil,
+                let (body, text) = row.statement(rules)
+            else {
                 isUnderstood = false
                 continue
             }
@@ -271,6 +274,12 @@ extension Worker {
             }
         }
         return isUnderstood
+    }
+
+    /// Whether a client has as many prepared statements as the pooler remembers.
+    func hasTooManyStatements(_ slot: UInt32) -> Bool {
+        let names = clients[slot].names
+        return names != noSlot && statementNames[names].isFull
     }
 
     /// Forgets a client's statement that SQL has ended.

@@ -382,7 +382,7 @@ extension RawSpan {
     }
 
     /// The beginning of a statement, for people.
-    fileprivate var excerpt: ByteString {
+    var excerpt: ByteString {
         ByteString(copying: extracting(0..<min(byteCount, 100)))
     }
 }

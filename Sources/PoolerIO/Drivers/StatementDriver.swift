@@ -13,6 +13,24 @@ extension Worker {
 
     // MARK: Answers without a server
 
+    /// Whether it cannot be said yet if a message needs a server, because more of it has to come.
+    func needsRest(
+        of request: ClientRequest,
+        _ header: MessageHeader,
+        at offset: Int,
+        of bytes: RawSpan,
+        _ slot: UInt32
+    ) -> Bool {
+        switch request {
+        case .named(.parse), .named(.close): break
+        case .query, .sync, .flush, .execute, .extended, .named, .copyData, .copyEnd, .terminate:
+            return false
+        }
+        guard let pool = clients[slot].pool, pools[pool].tracksStatements else { return false }
+        return offset + header.messageByteCount > bytes.byteCount
+            && header.bodyByteCount <= Self.trackedParseLimit
+    }
+
     /// Answers what needs no server: Parse of a statement that a server of the pool has accepted
     /// before, Close, and the Sync behind them.
     ///
@@ -34,7 +52,8 @@ extension Worker {
         switch request {
         case .named(.parse):
             guard let nameEnd = bytes.extracting(0..<end).indexOfZero(from: bodyStart),
-                entry(named: bytes.extracting(bodyStart..<nameEnd), of: slot) == nil
+                entry(named: bytes.extracting(bodyStart..<nameEnd), of: slot) == nil,
+                !hasTooManyStatements(slot)
             else { return nil }
             let body = ByteString(copying: bytes.extracting(nameEnd + 1..<end))
             let settings = states.parseSettings(of: clients[slot].settings)
@@ -290,10 +309,7 @@ extension Worker {
         let bodyStart = offset + MessageHeader.byteCount
         let end = offset + header.messageByteCount
         if header.bodyByteCount > Self.trackedParseLimit {
-            requireClose(server)
-            servers[server].machine.becomeUncertain()
-            servers[server].machine.expect(Expectation(.parse, .client))
-            return passOn(header, at: offset, of: bytes, from: slot)
+            return passUntracked(header, at: offset, of: bytes, from: slot)
         }
         guard end <= bytes.byteCount else { return nil }
         let message = bytes.extracting(0..<end)
@@ -310,6 +326,9 @@ extension Worker {
             // PostgreSQL itself shall refuse it, in its own words.
             guard showStatement(named: name, from: slot, among: bytes) else { return nil }
             return passParse(header, at: offset, of: bytes, from: slot)
+        }
+        if hasTooManyStatements(slot) {
+            return passUntracked(header, at: offset, of: bytes, from: slot)
         }
         let body = ByteString(copying: bytes.extracting(nameEnd + 1..<end))
         let effects = effects(ofParse: body.span, from: slot)
@@ -344,6 +363,31 @@ extension Worker {
         toServer.insertServerName(serial: serial, among: bytes)
         toServer.take(nameEnd + 1..<end, of: bytes)
         return end
+    }
+
+    /// Parse of a statement that is too much to be remembered: the server stays with its client, and
+    /// has the statement under the client's own name.
+    private mutating func passUntracked(
+        _ header: MessageHeader,
+        at offset: Int,
+        of bytes: RawSpan,
+        from slot: UInt32
+    ) -> Int {
+        let server = clients[slot].server
+        if servers[server].pins.isEmpty {
+            let start = offset + MessageHeader.byteCount
+            let arrived = bytes.extracting(
+                0..<min(offset + header.messageByteCount, bytes.byteCount)
+            )
+            let textStart = arrived.indexOfZero(from: start).map { $0 + 1 } ?? start
+            let text = arrived.extracting(textStart..<arrived.byteCount).upToZero()
+            servers[server].pinStatement = text.excerpt
+        }
+        setPins(server, servers[server].pins.union(.prepare))
+        requireClose(server)
+        servers[server].machine.becomeUncertain()
+        servers[server].machine.expect(Expectation(.parse, .client))
+        return passOn(header, at: offset, of: bytes, from: slot)
     }
 
     /// Parse of a name about which the server has to decide.
@@ -524,7 +568,8 @@ extension Worker {
             slot: statement,
             serial: statements.serial(of: statement),
             effects: effects,
-            text: text
+            text: text,
+            bodyByteCount: statements.body(of: statement).count
         )
     }
 

@@ -57,6 +57,47 @@ import Testing
         }
     }
 
+    /// What is too much for the pooler to remember, the server does, which stays with its client.
+    ///
+    /// As long as it is not too much, and the text is known, no server is needed.
+    @Test func moreNamesThanAreRemembered() throws {
+        try withPooler(["default_pool_size": "1"]) { pooler in
+            let client = try pooler.rawLogin()
+            let holder = try pooler.connect()
+            func parse(_ number: Int) -> [UInt8] {
+                Frontend.parse("s\(number)", "select 'known'") + Frontend.sync
+            }
+            try client.send(parse(0))
+            _ = try client.receiveUntilReady()
+            try holder.query("begin")
+            for start in stride(from: 1, to: 10_000, by: 1_000) {
+                let numbers = start..<min(start + 1_000, 10_000)
+                try client.send(numbers.flatMap(parse))
+                for _ in numbers {
+                    try #expect(client.receiveUntilReady().types == ["1", "Z"])
+                }
+            }
+            try client.send(parse(10_000))
+            #expect(client.isSilent(), "it needs a server")
+            try holder.query("commit")
+            try #expect(client.receiveUntilReady().types == ["1", "Z"])
+            for name in ["s0", "s10000", "s9999", "s10000"] {
+                try client.send(
+                    Frontend.bind(name) + Frontend.execute() + Frontend.sync
+                )
+                try #expect(client.receiveUntilReady().rows == [["known"]])
+            }
+            let pins = try pooler.show("PINS")
+            #expect(pins.map { $0["reasons"] } == ["prepare"])
+            #expect(pins.first?["statement"] == "select 'known'")
+            holder.close()
+            try client.send(Frontend.terminate)
+            try #expect(
+                pooler.connect().value("select count(*) from pg_prepared_statements") == "0"
+            )
+        }
+    }
+
     /// Without those that are there for this query to find, under the client's own names.
     private static let countOnServer =
         "select count(*) from pg_prepared_statements where name like 'MARTLET%'"

@@ -50,6 +50,41 @@ import Testing
         #expect(statements.entry(named: "s1") == old && statements.count == 1)
     }
 
+    @Test func thereIsALimitOfNames() {
+        var statements = ClientStatements()
+        var entries: [UInt32] = []
+        while !statements.isFull, entries.count < 20_000 {
+            entries.append(
+                statements.insert(name: ByteString("s\(entries.count)"), slot: 1, serial: 1)
+            )
+        }
+        #expect(statements.count == 10_000)
+        statements.unlist(entries[0])
+        #expect(statements.isFull, "it may come back")
+        _ = statements.remove(entries[0])
+        #expect(!statements.isFull)
+    }
+
+    @Test func thereIsALimitOfBytes() {
+        var statements = ClientStatements()
+        var entries: [UInt32] = []
+        while !statements.isFull, entries.count < 100 {
+            let entry = statements.insert(
+                name: ByteString("s\(entries.count)"),
+                slot: 1,
+                serial: 1,
+                bodyByteCount: 1 << 20
+            )
+            entries.append(entry)
+        }
+        #expect(entries.count == 16)
+        _ = statements.remove(entries[3])
+        #expect(!statements.isFull)
+        _ = statements.removeAll()
+        _ = statements.insert(name: "s", slot: 1, serial: 1, text: "prepare s as select 1")
+        #expect(!statements.isFull)
+    }
+
     @Test func unlistedEntriesStillUseTheirStatements() {
         var statements = ClientStatements()
         let entry = statements.insert(name: "s1", slot: 7, serial: 107)
