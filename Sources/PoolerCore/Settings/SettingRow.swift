@@ -140,9 +140,19 @@ extension SettingRow {
         _ keyPath: SettingPath<Bool>,
         _ change: SettingChange,
         _ topic: SettingTopic,
+        override: OverrideColumn<Bool>? = nil,
         doc: String
     ) -> SettingRow {
-        SettingRow(name, keyPath, .bool, change, topic, pgbouncer: nil, doc: doc)
+        SettingRow(
+            name,
+            keyPath,
+            .bool,
+            change,
+            topic,
+            pgbouncer: nil,
+            override: override,
+            doc: doc
+        )
     }
 
     static func int(

@@ -275,6 +275,14 @@ public let settingTable: [SettingRow] = [
     .int(
         "pkt_buf",
         \.pktBuf,
+    .bool(
+        "pin_notice",
+        \.pinNotice,
+        .live,
+        .pooling,
+        override: .in(.databases, .users, at: \.pinNotice),
+        doc: "Tell a client by a NOTICE when it begins to keep its server, and why."
+    ),
         .restart,
         .compatibility,
         doc: "Size of PgBouncer's buffers. Martlet ignores it: its buffers size themselves."
@@ -415,7 +423,10 @@ public let settingTable: [SettingRow] = [
         pgbouncer: .full,
         override: .in(.databases, .users, at: \.sessionTracking),
         doc:
-            "What follows a client to other servers: full = its session, reported = reported settings."
+            """
+            What follows a client to other servers: full = its session, reported = reported settings, \
+            off = nothing.
+            """
     ),
     .duration(
         "stats_period",

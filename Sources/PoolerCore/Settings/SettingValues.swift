@@ -48,6 +48,8 @@ public enum SessionTracking: String, SettingKeyword {
     case full
     /// The settings that PostgreSQL reports, and those asked for at login.
     case reported
+    /// Nothing, not even what is asked for at login.
+    case off
 }
 
 /// How clients prove who they are.

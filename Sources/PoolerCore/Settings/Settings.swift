@@ -42,6 +42,8 @@ public struct Settings: Sendable, Equatable {
 
     // Pooling and limits.
     public var sessionTracking = SessionTracking.full
+    /// Whether a client is told when it keeps its server.
+    public var pinNotice = false
     /// The most servers of a pool that may be bound to a client; 0 = all.
     public var maxPinned = 0
     /// How long a server may be bound to a client that does nothing; 0 = for ever.
@@ -115,7 +117,15 @@ public struct Settings: Sendable, Equatable {
     /// server anyway.
     public var tracksSessions: Bool {
         if case .session = poolMode { return false }
-        if case .reported = sessionTracking { return false }
+        if case .full = sessionTracking { return true }
+        return false
+    }
+
+    /// Whether settings follow a client to other servers: not where a client keeps its server anyway,
+    /// except for those that it asks for at login.
+    public var tracksSettings: Bool {
+        if case .session = poolMode { return true }
+        if case .off = sessionTracking { return false }
         return true
     }
 

@@ -366,8 +366,8 @@ extension Worker {
         guard let pool = clients[slot].pool,
             let plan = clients[slot].login?.plan
         else { return false }
+        let wanted = uncertainSettings(slot, plan)
         let base = pools[pool].shared.withLock { pool in
-            let wanted = plan.request.uncertainSettings
             let base = wanted.isEmpty ? pool.defaults : pool.confirmedLogins[wanted]
             // Counted before the pool can forget it.
             if let base { states.retain(base) }
@@ -387,7 +387,7 @@ extension Worker {
         if base == servers[server].settings { states.retain(base) }
         setSettings(slot, base, plan)
         states.release(base)
-        for parameter in plan.request.uncertainSettings {
+        for parameter in uncertainSettings(slot, plan) {
             let old = clients[slot].settings
             clients[slot].settings = states.setting(
                 parameter.name,
@@ -415,8 +415,7 @@ extension Worker {
         _ plan: LoginPlan
     ) {
         states.release(clients[slot].settings)
-        let name = plan.request.applicationName.map { withHost($0, slot) } ?? hostAlone(slot)
-        if let applicationName = name {
+        if let applicationName = applicationName(slot, plan) {
             clients[slot].settings = states.setting(
                 Self.applicationName,
                 to: applicationName,
@@ -427,6 +426,18 @@ extension Worker {
             states.retain(base)
             clients[slot].settings = base
         }
+    }
+
+    /// What a server has to confirm of what a client asks for at login.
+    private func uncertainSettings(_ slot: UInt32, _ plan: LoginPlan) -> [StartupParameter] {
+        guard let pool = clients[slot].pool, pools[pool].tracksSettings else { return [] }
+        return plan.request.uncertainSettings
+    }
+
+    /// The application_name that a client gets and that nobody has to confirm.
+    private func applicationName(_ slot: UInt32, _ plan: LoginPlan) -> ByteString? {
+        guard let pool = clients[slot].pool, pools[pool].tracksSettings else { return nil }
+        return plan.request.applicationName.map { withHost($0, slot) } ?? hostAlone(slot)
     }
 
     /// application_name_add_host: the name and where the client comes from.
@@ -469,7 +480,7 @@ extension Worker {
     /// A server has just taken the client's settings: others who ask for the same need not wait.
     private mutating func rememberConfirmed(_ slot: UInt32, _ pool: PoolID) {
         guard clients[slot].hasServer, let plan = clients[slot].login?.plan else { return }
-        let wanted = plan.request.uncertainSettings
+        let wanted = uncertainSettings(slot, plan)
         guard !wanted.isEmpty else { return }
         var state = clients[slot].settings
         states.retain(state)

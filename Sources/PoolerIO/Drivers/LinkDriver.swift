@@ -148,6 +148,10 @@ extension Worker {
     /// The client's session now has the settings that its server has.
     mutating func adoptSettings(_ slot: UInt32, from server: UInt32) {
         guard clients[slot].settings != servers[server].settings else { return }
+        guard pools[servers[server].pool].tracksSettings else {
+            adoptSettings(slot, from: server)
+            return true
+        }
         states.retain(servers[server].settings)
         states.release(clients[slot].settings)
         clients[slot].settings = servers[server].settings

@@ -321,11 +321,26 @@ extension Worker {
             if isOverPinLimit(server) {
                 return closeClient(slot, .tooManyPinned(servers[server].pins))
             }
+            tellOfPin(slot, on: server)
             if replaySettings(slot, on: server) { serverIsReady(for: slot) }
             return
         }
         release(server, keepingSettings: true)
         if clients.holds(slot, generation: client.generation) { resume(slot) }
+    }
+
+    /// pin_notice: tells the client once that it keeps its server, and why.
+    ///
+    /// It has had all its answers, so that nothing can be torn apart.
+    private mutating func tellOfPin(_ slot: UInt32, on server: UInt32) {
+        guard pools[servers[server].pool].settings.pinNotice, !servers[server].isPinNoticed,
+            clients[slot].phase == .ready, servers[server].machine.isClean
+        else { return }
+        servers[server].isPinNoticed = true
+        let text = "this session keeps its server connection: \(servers[server].pins.text)"
+        var writer = ByteWriter()
+        writer.noticeResponse(ErrorResponse(.notice, .successfulCompletion, text))
+        clients[slot].transport.send(unsafe writer.bytes.span.bytes, reactor)
     }
 
     /// Whether a server that has just been pinned is one too many (max_pinned).
@@ -345,6 +360,7 @@ extension Worker {
         let pool = servers[server].pool
         if old.isEmpty != pins.isEmpty {
             pools[pool].shared.withLock { $0.pinnedCount += pins.isEmpty ? -1 : 1 }
+            servers[server].isPinNoticed = false
             if pins.isEmpty {
                 pools[pool].counters.pinMicroseconds &+= UInt64(
                     max(0, now - servers[server].pinTime)

@@ -202,6 +202,8 @@ struct Server: ~Copyable {
     var pinStatement: ByteString = ""
     /// The batch of its client, if it may have to be sent again.
     var repeatableBatch = RepeatableBatch()
+    /// Whether its client has been told.
+    var isPinNoticed = false
     /// The client that has the server, or `noSlot`.
     var client = noSlot
     /// The client of another worker that gets the server, once it has left this worker's event loop.

@@ -13,12 +13,15 @@ struct LocalPool: ~Copyable {
         didSet {
             tracksStatements = settings.tracksStatements
             tracksSessions = settings.tracksSessions
+            tracksSettings = settings.tracksSettings
         }
     }
     /// Whether prepared statements are tracked.
     private(set) var tracksStatements: Bool
     /// Whether it is tracked what clients leave in their servers' sessions.
     private(set) var tracksSessions: Bool
+    /// Whether settings follow a client from server to server.
+    private(set) var tracksSettings: Bool
     /// Whether any client has asked for what its session has drawn from sequences.
     var usesSequences = false
     /// What is known of the functions of its database.
@@ -39,6 +42,7 @@ struct LocalPool: ~Copyable {
         self.settings = settings
         tracksStatements = settings.tracksStatements
         tracksSessions = settings.tracksSessions
+        tracksSettings = settings.tracksSettings
     }
 }
 

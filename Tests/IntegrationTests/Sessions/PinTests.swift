@@ -96,6 +96,7 @@ import Testing
         try withPooler(["max_pinned": "1", "default_pool_size": "3"]) { pooler in
             let first = try pooler.connect()
             try first.query("listen birds")
+            try eventually("pinned") { try pooler.show("PINS").count == 1 }
             let second = try pooler.rawLogin()
             try second.send(Frontend.query("listen birds"))
             #expect(second.isClosed())
@@ -128,6 +129,89 @@ import Testing
             try client.query("create temp table t ()")
             try #expect(pooler.show("PINS").isEmpty)
             try #expect(pooler.connect().value("select count(*) from t") == "0")
+        }
+    }
+
+    // MARK: pin_notice
+
+    /// Once for each pin, and behind the answer.
+    @Test func clientsAreToldOfPins() throws {
+        try withPooler(["pin_notice": "1", "default_pool_size": "2"]) { pooler in
+            let client = try pooler.rawLogin()
+            func notices(_ text: String) throws -> [String] {
+                try client.send(Frontend.query(text))
+                _ = try client.receiveUntilReady()
+                try client.send(Frontend.query("select 1"))
+                return try client.receiveUntilReady().filter { $0.type == "N" }
+                    .map { $0.fields.description }
+            }
+            let text = "NOTICE 00000: this session keeps its server connection:"
+            try #expect(notices("create temp table t ()") == ["\(text) temporary"])
+            try #expect(notices("select pg_advisory_lock(1)").isEmpty, "it knows")
+            try #expect(notices("discard all").isEmpty)
+            try #expect(notices("begin; listen birds; commit") == ["\(text) listen"])
+            try #expect(notices("unlisten *").isEmpty)
+            try #expect(pooler.show("PINS").isEmpty)
+        }
+    }
+
+    /// It comes at once, not with the next answer.
+    @Test func theNoticeIsNotWaitedFor() throws {
+        try withPooler([:], databases: ["app": "pin_notice=1"]) { pooler in
+            let client = try pooler.rawLogin()
+            try client.send(Frontend.query("declare c cursor with hold for select 1"))
+            _ = try client.receiveUntilReady()
+            let notice = try client.receive()
+            #expect(notice.type == "N")
+            #expect(notice.fields.message.hasSuffix(" hold_cursor"))
+        }
+    }
+
+    @Test func nobodyIsToldWhoHasNotAskedForIt() throws {
+        try withPooler { pooler in
+            let client = try pooler.connect()
+            try client.query("listen birds")
+            try eventually("pinned") { try !pooler.show("PINS").isEmpty }
+            try client.query("select 1")
+            #expect(client.notices.isEmpty)
+        }
+    }
+
+    // MARK: session_tracking
+
+    /// Who asks for settings, at login or by SET, does so for whoever has the server.
+    @Test func withoutTrackingSettingsAreTheServers() throws {
+        try withPooler(["session_tracking": "off", "default_pool_size": "1"]) { pooler in
+            let one = try pooler.connect()
+            let two = try pooler.connect([
+                "application_name": "two", "options": "-c work_mem=9MB -c timezone=Asia/Tokyo",
+            ])
+            try #expect(two.value("show work_mem") == "4MB")
+            try #expect(two.value("show application_name") == "")
+            #expect(two.parameter("application_name") == "")
+            try one.query("set timezone = 'America/Lima'; set work_mem = '7MB'")
+            try one.query("create temp table t ()")
+            try #expect(two.value("show timezone") == "America/Lima")
+            try #expect(two.value("show work_mem") == "7MB")
+            try #expect(two.value("select count(*) from t") == "0")
+            try two.query("reset all")
+            try #expect(one.value("show work_mem") == "4MB")
+            try #expect(pooler.show("PINS").isEmpty)
+            try #expect(
+                pooler.show("STATS").first { $0["database"] == "app" }?["total_xact_count"] != "0"
+            )
+            // Statements of the protocol are another setting's.
+            _ = try one.prepare("p", "select 'mine'")
+            _ = try two.prepare("p", "select 'other'")
+            try #expect(one.executePrepared("p").rows == [["mine"]])
+        }
+    }
+
+    /// Where a client keeps its server, a login's settings disturb nobody.
+    @Test func withoutTrackingALoginInSessionModeGetsItsSettings() throws {
+        try withPooler(["session_tracking": "off", "pool_mode": "session"]) { pooler in
+            let client = try pooler.connect(["options": "-c work_mem=9MB"])
+            try #expect(client.value("show work_mem") == "9MB")
         }
     }
 

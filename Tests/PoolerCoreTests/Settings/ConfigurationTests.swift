@@ -342,7 +342,10 @@ private func error(_ text: String, files: [String: String] = [:]) -> String? {
     @Test func everyOverrideReachesItsSettingUnderEachOfItsNames() throws {
         for row in settingTable {
             guard let override = row.override else { continue }
-            let words = ["pool_mode": "statement", "session_tracking": "reported"]
+            let words = [
+                "pool_mode": "statement", "session_tracking": "off",
+                "isolate_custom_settings": "1", "pin_notice": "1",
+            ]
             let value = words[row.name] ?? "3"
             for section in override.sections {
                 for name in [override.name] + override.aliases {
