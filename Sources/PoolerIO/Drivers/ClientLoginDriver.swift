@@ -431,23 +431,20 @@ extension Worker {
     /// What a server has to confirm of what a client asks for at login.
     private func uncertainSettings(_ slot: UInt32, _ plan: LoginPlan) -> [StartupParameter] {
         guard let pool = clients[slot].pool, pools[pool].tracksSettings else { return [] }
-        return plan.request.uncertainSettings
+        guard settings.applicationNameAddHost else { return plan.request.uncertainSettings }
+        return plan.request.uncertainSettings.filter { !$0.isApplicationName }
     }
 
-    /// The application_name that a client gets and that nobody has to confirm.
+    /// The application_name that a client gets and that nobody has to confirm: its own, with
+    /// application_name_add_host followed by where it comes from, in the form that PostgreSQL gives to
+    /// such a name.
     private func applicationName(_ slot: UInt32, _ plan: LoginPlan) -> ByteString? {
         guard let pool = clients[slot].pool, pools[pool].tracksSettings else { return nil }
-        return plan.request.applicationName.map { withHost($0, slot) } ?? hostAlone(slot)
-    }
-
-    /// application_name_add_host: the name and where the client comes from.
-    private func withHost(_ name: ByteString, _ slot: UInt32) -> ByteString {
-        guard settings.applicationNameAddHost else { return name }
-        return ByteString(Array("\(name) - \(clients[slot].address.logText)".utf8.prefix(63)))
-    }
-
-    private func hostAlone(_ slot: UInt32) -> ByteString? {
-        settings.applicationNameAddHost ? withHost("app", slot) : nil
+        guard settings.applicationNameAddHost else { return plan.request.applicationName }
+        let name = plan.request.settings.last { $0.isApplicationName }?.value ?? "app"
+        let host = Array(" - \(clients[slot].address.logText)".utf8)
+        let bytes = (name.bytes + host).prefix(63)
+        return ByteString(bytes.map { (0x20...0x7E).contains($0) ? $0 : UInt8(ascii: "?") })
     }
 
     /// Tells the client about its session; it is logged in.
@@ -515,4 +512,8 @@ extension AuthMethod {
             case .scramSHA256: .scramSHA256
             }
     }
+}
+
+extension StartupParameter {
+    fileprivate var isApplicationName: Bool { name.lowercasedASCII.isText("application_name") }
 }

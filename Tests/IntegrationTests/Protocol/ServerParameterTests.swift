@@ -45,6 +45,47 @@ import Testing
         }
     }
 
+    /// application_name_add_host.
+    @Test(arguments: [
+        ("shop", "shop"), (nil, "app"), ("caf\u{e9}", "caf??"),
+        (String(repeating: "x", count: 80), String(repeating: "x", count: 63)),
+    ])
+    func theApplicationNameTellsWhereItsClientIs(name: String?, prefix: String) throws {
+        try withPooler(["application_name_add_host": "1", "default_pool_size": "2"]) { pooler in
+            let one = try pooler.connect(name.map { ["application_name": $0] } ?? [:])
+            let two = try pooler.connect(["application_name": "two", "options": "-c work_mem=8MB"])
+            let three = try pooler.connect(["options": "-c work_mem=8MB"])
+            let own = "select application_name from pg_stat_activity where pid = pg_backend_pid()"
+            for holder in [two, three, two] {
+                try holder.query("begin")
+                let found = try #require(try one.value(own))
+                if prefix.count < 63 {
+                    #expect(found.hasPrefix("\(prefix) - 127.0.0.1:"))
+                } else {
+                    #expect(found == prefix, "as much as PostgreSQL takes")
+                }
+                try #expect(one.value("show application_name") == found)
+                #expect(one.parameter("application_name") == found)
+                try holder.query("commit")
+            }
+            try #expect(two.value(own)?.hasPrefix("two - 127.0.0.1:") == true)
+            try #expect(three.value(own)?.hasPrefix("app - 127.0.0.1:") == true)
+            try #expect(two.value("show work_mem") == "8MB")
+            let ports = try [two, three].map {
+                try $0.value("show application_name")?.split(separator: ":").last
+            }
+            #expect(ports[0] != ports[1])
+            // What a client sets is its own affair, and RESET gives what it began with.
+            let start = try two.value(own)
+            try two.query("set application_name = 'later'")
+            try three.query("begin")
+            try #expect(two.value(own) == "later")
+            try #expect(two.value("show application_name") == "later")
+            try two.query("reset application_name")
+            try #expect(two.value(own) == start)
+        }
+    }
+
     @Test func theApplicationNameIsSeenInPgStatActivity() throws {
         try withPooler(["default_pool_size": "1"]) { pooler in
             let clients = try (0..<4).map { try pooler.connect(["application_name": "app-\($0)"]) }
