@@ -50,6 +50,8 @@ public enum CloseReason: Equatable, Sendable {
     case serverCloseNeeded
     case evicted
     case tooManyServers
+    /// isolate_custom_settings.
+    case customSettingsOfOthers
     case paused
     case obsoleteSettings
     case clientLeftInTransaction
@@ -97,6 +99,7 @@ public enum CloseReason: Equatable, Sendable {
         case .serverCloseNeeded: "close_needed"
         case .evicted: "evicted"
         case .tooManyServers: "too many servers in the pool"
+        case .customSettingsOfOthers: "knows custom settings of others"
         case .paused: "pause mode"
         case .obsoleteSettings: "connect string changed"
         case .clientLeftInTransaction: "client disconnect while server was not ready"

@@ -16,9 +16,7 @@ public struct LoginRequest: Equatable, Sendable {
     /// The settings that a server has to confirm.
     public private(set) var uncertainSettings: [StartupParameter] = []
     /// The names of the custom settings among them.
-    public var customNames: [ByteString] {
-        settings.map(\.name).filter { $0.bytes.contains(UInt8(ascii: ".")) }
-    }
+    public private(set) var customNames: [ByteString] = []
     /// The answer to a newer minor version or unknown `_pq_.` options, to be sent before anything
     /// else; empty when there is nothing to negotiate.
     public var negotiation: [UInt8] = []
@@ -79,6 +77,7 @@ public struct LoginRequest: Equatable, Sendable {
                 uncertainSettings.append(parameter)
             }
         }
+        customNames = settings.map(\.name).filter { $0.bytes.contains(UInt8(ascii: ".")) }
         guard !user.isEmpty else { throw Self.refusal("no username supplied") }
         if database.isEmpty { database = user }
         guard user.count <= Self.userNameLimit else { throw Self.refusal("username too long") }

@@ -45,10 +45,13 @@ public struct IdleServers {
     /// custom setting that the client has not touched, and its session is in the state `settings`,
     /// so that nothing has to be replayed.
     ///
-    /// - Parameter customNames: the custom settings that the client has touched.
+    /// - Parameters:
+    ///   - customNames: the custom settings that the client has touched.
+    ///   - insisting: whether it shall get none at all rather than one that knows others.
     public mutating func take(
         preferring settings: SettingsID,
-        customNames: CustomNameSet = []
+        customNames: CustomNameSet = [],
+        insisting: Bool = false
     ) -> ServerID? {
         guard let last = entries.last else { return nil }
         if last.settings == settings, last.customNames == customNames {
@@ -57,10 +60,12 @@ public struct IdleServers {
         }
         var best = entries.endIndex - 1
         var bestRank = last.rank(settings, customNames)
-        for index in entries.indices.suffix(Self.preferenceDepth).dropLast().reversed() {
+        let depth = insisting ? entries.count : Self.preferenceDepth
+        for index in entries.indices.suffix(depth).dropLast().reversed() {
             let rank = entries[index].rank(settings, customNames)
             if rank > bestRank { (best, bestRank) = (index, rank) }
         }
+        if insisting, !customNames.isSuperset(of: entries[best].customNames) { return nil }
         return entries.remove(at: best).server
     }
 

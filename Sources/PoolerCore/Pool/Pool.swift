@@ -71,6 +71,8 @@ public struct Pool: ~Copyable {
 
     /// The clients that wait for a server.
     public private(set) var waiters = WaitQueue()
+    /// Those of them whom only a server can serve that nobody has had.
+    private var newServerWaiters = WaitQueue()
     /// All servers, in the order in which they were opened.
     public private(set) var servers: [ServerID] = []
     /// Names of custom settings, in small letters, that sessions may have set.
@@ -147,7 +149,7 @@ public struct Pool: ~Copyable {
     /// Takes all clients off the queue, because there is no server to hope for.
     public mutating func takeAllWaiters() -> [Waiter] {
         var all: [Waiter] = []
-        while let waiter = waiters.next() { all.append(waiter) }
+        while let waiter = waiters.next() ?? newServerWaiters.next() { all.append(waiter) }
         return all
     }
 
@@ -211,6 +213,36 @@ public struct Pool: ~Copyable {
     /// - Returns: false when it has been given a server that is on its way.
     public mutating func leave(_ client: ClientID, of worker: WorkerID, ticket: UInt32) -> Bool {
         waiters.leave(client, of: worker, ticket: ticket)
+            || newServerWaiters.leave(client, of: worker, ticket: ticket)
+    }
+
+    /// Gives a client that has been offered a server which it cannot have a place in the queue for new
+    /// ones.
+    ///
+    /// - Parameter since: when it asked for its first server.
+    /// - Returns: its ticket.
+    public mutating func awaitNewServer(
+        _ client: ClientID,
+        of worker: WorkerID,
+        since: Microseconds
+    ) -> UInt32 {
+        newServerWaiters.join(client, of: worker, since: since)
+    }
+
+    /// Takes the client that is to get a new server, unless there is none or the pool is paused.
+    public mutating func takeWaiterForNew() -> Waiter? {
+        isPaused ? nil : newServerWaiters.next()
+    }
+
+    /// Everybody who waits.
+    public var allWaiters: [Waiter] { waiters.all + newServerWaiters.all }
+
+    /// The number of clients that wait.
+    public var waiterCount: Int { waiters.count + newServerWaiters.count }
+
+    /// Since when the client waits that has waited longest.
+    public var firstWaitTime: Microseconds? {
+        [waiters.first?.since, newServerWaiters.first?.since].compactMap(\.self).min()
     }
 
     /// Puts a client whose server turned out to be dead before everybody else.
@@ -230,17 +262,35 @@ public struct Pool: ~Copyable {
 
     /// What has to be looked at before a server is taken or freed: 0 if there is nothing, because
     /// nobody waits, the pool is not paused and has no server too many.
-    public var gate: Int { waiters.count << 1 | (isPaused || surplus > 0 ? 1 : 0) }
+    public var gate: Int { waiterCount << 1 | (isPaused || surplus > 0 ? 1 : 0) }
 
     // MARK: Opening servers
 
     /// Whether another server should be opened now for the clients that wait.
     public func wantsServer(now: Microseconds) -> Bool {
-        guard hasWork, now >= retryTime else { return false }
+        guard waiterCount > 0, !isPaused, now >= retryTime else { return false }
         // While attempts fail, one at a time finds out when that is over.
         guard loginCount < (failure == nil ? Self.attemptLimit : 1) else { return false }
-        guard waiters.count > loginCount + testedCount else { return false }
+        let newCount = newServerWaiters.count
+        guard
+            newCount > loginCount
+                || waiters.count > loginCount - newCount + testedCount
+        else { return false }
         return hasRoom(now: now)
+    }
+
+    /// Whether a server has to go so that one can be opened for a client that needs a new one.
+    public func needsRoomForNew(now: Microseconds) -> Bool {
+        newServerWaiters.count > loginCount && !isPaused && !hasRoom(now: now)
+    }
+
+    /// Why a server that is free is not to be kept.
+    ///
+    /// - Parameter isNew: whether nobody has had it.
+    public func reasonToCloseFree(isNew: Bool, now: Microseconds) -> CloseReason? {
+        if isPaused { return .paused }
+        if surplus > 0 { return .tooManyServers }
+        return !isNew && needsRoomForNew(now: now) ? .customSettingsOfOthers : nil
     }
 
     /// Whether another server should be opened now to keep the minimum.
@@ -254,12 +304,12 @@ public struct Pool: ~Copyable {
         let count = serverCount
         if settings.defaultPoolSize == 0 || count < settings.defaultPoolSize { return true }
         guard settings.reservePoolSize > 0, settings.reservePoolTimeout > 0,
-            let first = waiters.first
+            let since = firstWaitTime
         else {
             return false
         }
         return count < settings.defaultPoolSize + settings.reservePoolSize
-            && now - first.since >= settings.reservePoolTimeout
+            && now - since >= settings.reservePoolTimeout
     }
 
     /// How many servers there are beyond what the settings allow.

@@ -8,6 +8,7 @@ import PostgresWire
 public struct Overrides: Sendable, Equatable {
     public var poolMode: PoolMode?
     public var sessionTracking: SessionTracking?
+    public var isolateCustomSettings: Bool?
     public var pinNotice: Bool?
     /// Replaces `default_pool_size`; 0 = unlimited.
     public var poolSize: Int?

@@ -123,6 +123,17 @@ public let settingTable: [SettingRow] = [
         doc:
             "How to talk to the kernel: auto = io_uring where it works and pays (Linux 6.1), else epoll."
     ),
+    .bool(
+        "isolate_custom_settings",
+        \.isolateCustomSettings,
+        .live,
+        .pooling,
+        override: .in(.databases, .users, at: \.isolateCustomSettings),
+        doc:
+            """
+            Give a client only servers that know no custom setting (app.tenant) of others: it is NULL.
+            """
+    ),
     .value(
         "listen_addr",
         \.listenAddr,
@@ -264,6 +275,14 @@ public let settingTable: [SettingRow] = [
         .process,
         doc: "File to write the process id to."
     ),
+    .bool(
+        "pin_notice",
+        \.pinNotice,
+        .live,
+        .pooling,
+        override: .in(.databases, .users, at: \.pinNotice),
+        doc: "Tell a client by a NOTICE when it begins to keep its server, and why."
+    ),
     .duration(
         "pin_timeout",
         \.pinTimeout,
@@ -275,14 +294,6 @@ public let settingTable: [SettingRow] = [
     .int(
         "pkt_buf",
         \.pktBuf,
-    .bool(
-        "pin_notice",
-        \.pinNotice,
-        .live,
-        .pooling,
-        override: .in(.databases, .users, at: \.pinNotice),
-        doc: "Tell a client by a NOTICE when it begins to keep its server, and why."
-    ),
         .restart,
         .compatibility,
         doc: "Size of PgBouncer's buffers. Martlet ignores it: its buffers size themselves."

@@ -47,6 +47,8 @@ extension Worker {
         else { return closeServer(server, .uncertainState) }
         let old = servers[server].settings
         let known = Set(states.names(of: old))
+        var traces = evidence
+        noteCustomNames(in: &traces, of: server)
         evidence.removeTraces(except: known)
         if pools[servers[server].pool].tracksStatements { evidence.pins.remove(.prepare) }
         servers[server].settings = states.confirmed(by: evidence, in: old)

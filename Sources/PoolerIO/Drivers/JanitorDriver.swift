@@ -100,11 +100,11 @@ extension Worker {
         let pool = servers[slot].pool
         let idleTime = now - servers[slot].requestTime
         if servers[slot].isCloseNeeded { return closeServer(slot, .serverCloseNeeded) }
-        let (isPaused, surplus, count) = pools[pool].shared.withLock {
-            ($0.isPaused, $0.surplus, $0.serverCount)
+        let (isNew, now) = (!servers[slot].hasServed, now)
+        let (reason, count) = pools[pool].shared.withLock {
+            ($0.reasonToCloseFree(isNew: isNew, now: now), $0.serverCount)
         }
-        if isPaused { return closeServer(slot, .paused) }
-        if surplus > 0 { return closeServer(slot, .tooManyServers) }
+        if let reason { return closeServer(slot, reason) }
         if isOverLifetime(slot) { return replaceServer(slot) }
         let idleLimit = settings.serverIdleTimeout
         if idleLimit > 0, idleTime >= idleLimit,
@@ -228,7 +228,7 @@ extension Worker {
 
     private mutating func inspectWaiters(_ pool: PoolID) {
         let limits = pools[pool].settings
-        let (waiters, worker) = (pools[pool].shared.withLock { $0.waiters.all }, id)
+        let (waiters, worker) = (pools[pool].shared.withLock { $0.allWaiters }, id)
         for waiter in waiters
         where waiter.worker == worker && isWaiting(waiter.client, ticket: waiter.ticket) {
             let waitTime = now - waiter.since

@@ -39,17 +39,48 @@ extension Worker {
         if clients[slot].usesSequences, let last = clients[slot].lastServer,
             servers.home(ofFree: last) == id, servers.take(last, from: id)
         {
-            return last.index
+            if isFree(last.index, ofOthersNames: slot) { return last.index }
+            offer(last.index)
         }
         // Turns are taken over all servers, wherever they are.
         if pools[pool].settings.serverRoundRobin { return nil }
+        let isolates = pools[pool].isolatesCustomSettings
         while let server = pools[pool].idle.take(
             preferring: clients[slot].settings,
-            customNames: clients[slot].customNames
+            customNames: clients[slot].customNames,
+            insisting: isolates
         ) {
-            if servers.take(server, from: id) { return server.index }
+            guard servers.take(server, from: id) else { continue }
+            if isFree(server.index, ofOthersNames: slot) { return server.index }
+            offer(server.index)
         }
         return nil
+    }
+
+    /// Whether a server knows no custom setting that a client has not touched, if that matters.
+    ///
+    /// It does not for a login, which asks for none.
+    private func isFree(_ server: UInt32, ofOthersNames slot: UInt32) -> Bool {
+        !pools[servers[server].pool].isolatesCustomSettings
+            || clients[slot].customNames.isSuperset(of: servers[server].customNames)
+            || clients[slot].phase == .awaitingWelcome
+    }
+
+    /// Has a new server opened for a client, because the one that it could have knows custom settings
+    /// of others; that one makes room for it, if the pool has no more.
+    private mutating func awaitNewServer(_ slot: UInt32, insteadOf server: UInt32) {
+        let pool = servers[server].pool
+        let (client, worker, since, now) = (clients[slot].id, id, clients[slot].requestTime, now)
+        clients[slot].isWaiting = true
+        clients[slot].ticket = pools[pool].shared.withLock {
+            $0.awaitNewServer(client, of: worker, since: since)
+        }
+        openServersIfWanted(pool)
+        // What is still wanted then could not be opened for a limit across pools.
+        let needsRoom = pools[pool].shared.withLock {
+            $0.needsRoomForNew(now: now) || $0.wantsServer(now: now)
+        }
+        needsRoom ? closeServer(server, .customSettingsOfOthers) : offer(server)
     }
 
     /// Gives free servers to those who wait, up to the client that has just begun to.
@@ -80,6 +111,10 @@ extension Worker {
         let pool = servers[server].pool
         assert(servers[server].state.isFree && !servers[server].hasClient)
         assert(!clients[slot].hasServer && !clients[slot].isWaiting)
+        guard isFree(server, ofOthersNames: slot) else {
+            awaitNewServer(slot, insteadOf: server)
+            return false
+        }
         // A new server needs no check: its login was one.
         let isNew = !servers[server].hasServed
         let mustCheck =
@@ -113,6 +148,10 @@ extension Worker {
     ///
     /// - Returns: whether the client can send now.
     mutating func replaySettings(_ slot: UInt32, on server: UInt32) -> Bool {
+        guard pools[servers[server].pool].tracksSettings else {
+            adoptSettings(slot, from: server)
+            return true
+        }
         let hasOthersValues = servers[server].sequenceOwner != clients[slot].number
         if hasOthersValues { servers[server].sequenceOwner = 0 }
         let discardsSequences =
@@ -148,10 +187,6 @@ extension Worker {
     /// The client's session now has the settings that its server has.
     mutating func adoptSettings(_ slot: UInt32, from server: UInt32) {
         guard clients[slot].settings != servers[server].settings else { return }
-        guard pools[servers[server].pool].tracksSettings else {
-            adoptSettings(slot, from: server)
-            return true
-        }
         states.retain(servers[server].settings)
         states.release(clients[slot].settings)
         clients[slot].settings = servers[server].settings
@@ -267,6 +302,11 @@ extension Worker {
         move(server, to: .idle)
         servers[server].requestTime = now
         servers[server].lastAnswerTime = now
+        if !servers[server].hasServed, !pools[pool].gate.isOpen,
+            let waiter = pools[pool].shared.withLock({ $0.takeWaiterForNew() })
+        {
+            return give(Match(server: servers[server].id, home: id, waiter: waiter))
+        }
         guard !pools[pool].gate.isOpen, servedPool != pool,
             let waiter = pools[pool].shared.takeWaiter(near: id)
         else { return offer(server) }
@@ -283,8 +323,8 @@ extension Worker {
         if isOverLifetime(server) { return .serverLifetimeOver }
         let pool = servers[server].pool
         if pools[pool].gate.isOpen { return nil }
-        let (isPaused, surplus) = pools[pool].shared.withLock { ($0.isPaused, $0.surplus) }
-        return isPaused ? .paused : surplus > 0 ? .tooManyServers : nil
+        let (isNew, now) = (!servers[server].hasServed, now)
+        return pools[pool].shared.withLock { $0.reasonToCloseFree(isNew: isNew, now: now) }
     }
 
     /// Lets any worker take a free server, and sees to those who began to wait meanwhile.

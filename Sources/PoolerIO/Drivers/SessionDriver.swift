@@ -267,7 +267,7 @@ extension Worker {
     }
 
     /// Notes which custom settings the server knows, and which of them its client has touched.
-    private mutating func noteCustomNames(in evidence: inout SessionEvidence, of server: UInt32) {
+    mutating func noteCustomNames(in evidence: inout SessionEvidence, of server: UInt32) {
         guard evidence.hasCustomNames else { return }
         let slot = servers[server].client
         var (known, found) = (servers[server].customNames, evidence)

@@ -223,7 +223,7 @@ extension Worker {
     private func poolSnapshot(_ pool: SharedPool, _ part: WorkerSnapshot.PoolPart) -> PoolSnapshot {
         var row = PoolSnapshot(database: pool.key.database, user: pool.key.user)
         let (waitingCount, clientCount, first, mode) = pool.withLock {
-            ($0.waiters.count, $0.clientCount, $0.waiters.first?.since, $0.settings.poolMode)
+            ($0.waiterCount, $0.clientCount, $0.firstWaitTime, $0.settings.poolMode)
         }
         let counts = serverCounts(pool, part)
         row.serverPinned = pool.withLock { $0.pinnedCount }

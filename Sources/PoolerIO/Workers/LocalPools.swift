@@ -44,6 +44,9 @@ struct LocalPool: ~Copyable {
         tracksSessions = settings.tracksSessions
         tracksSettings = settings.tracksSettings
     }
+
+    /// Whether clients get only servers that know no custom setting of others.
+    var isolatesCustomSettings: Bool { tracksSessions && settings.isolateCustomSettings }
 }
 
 /// The pools that a worker has had to do with, by id, each at a place that does not change.

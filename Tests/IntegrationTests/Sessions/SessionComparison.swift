@@ -32,6 +32,7 @@ struct SessionBench {
                 "pool_mode": comparison == .throughSessionPool ? "session" : "transaction",
                 "default_pool_size": comparison == .throughTransactionPool
                     ? String(SessionPolluter.poolSize(families)) : "8",
+                "isolate_custom_settings": families.contains(.absentSettings) ? "1" : "0",
             ]
             let name = database.name
             try withPooler(settings, databases: [name: "dbname=\(name)"]) { pooler in

@@ -56,10 +56,8 @@ enum SessionFamily: String, CaseIterable, Sendable, Comparable, CustomStringConv
     ///
     /// Take one out, and the tests use it: by itself, and together with all others that are in use.
     static let notYet: Set<SessionFamily> = [
-        // A server that somebody else has told the name of a custom setting knows it: '' instead of NULL.
-        .absentSettings,
         // A trigger that sets a custom setting is not seen, and PostgreSQL does not list these.
-        .settingsInFunctions,
+        .settingsInFunctions
     ]
 
     static var inUse: Set<SessionFamily> { all.subtracting(notYet) }

@@ -37,6 +37,20 @@ import Testing
         #expect(idle.take(preferring: own) == Self.server(2), "none fits")
     }
 
+    @Test func whoInsistsGetsNoneThatKnowsOthersNames() {
+        var book = CustomNameBook()
+        let a = book.set(of: ["app.a"])
+        var idle = IdleServers()
+        idle.insert(Self.server(0), settings: .empty, customNames: [])
+        for number: UInt32 in 1...40 {
+            idle.insert(Self.server(number), settings: .empty, customNames: a)
+        }
+        #expect(idle.take(preferring: .empty, insisting: true) == Self.server(0), "of all")
+        #expect(idle.take(preferring: .empty, insisting: true) == nil)
+        #expect(idle.count == 40)
+        #expect(idle.take(preferring: .empty, customNames: a, insisting: true) == Self.server(40))
+    }
+
     /// So that servers that know nothing stay what they are.
     @Test func aServerThatKnowsTheClientsNamesIsPreferred() {
         var book = CustomNameBook()

@@ -77,6 +77,60 @@ import Testing
         #expect(pool.gate != 0, "there is a server too many")
     }
 
+    // MARK: New servers
+
+    @Test func whoWaitsForANewServerGetsNoOther() {
+        var pool = Self.pool(idleServers: 2) { $0.defaultPoolSize = 2 }
+        _ = pool.awaitNewServer(Self.client(1), of: .chief, since: 3)
+        #expect(pool.hasWork == false, "no server that there is is for it")
+        #expect(pool.gate != 0)
+        #expect(pool.waiterCount == 1)
+        #expect(pool.firstWaitTime == 3)
+        Self.expectNext(nil, of: &pool)
+        let waiter = pool.takeWaiterForNew()
+        #expect(waiter?.client == Self.client(1))
+        #expect(pool.gate == 0)
+    }
+
+    @Test func aServerGoesWhereThereIsNoRoomForANewOne() {
+        var pool = Self.pool(idleServers: 2) { $0.defaultPoolSize = 2 }
+        let ticket = pool.awaitNewServer(Self.client(1), of: .chief, since: 0)
+        #expect(pool.wantsServer(now: 0) == false, "the pool is full")
+        #expect(pool.reasonToCloseFree(isNew: false, now: 0) == .customSettingsOfOthers)
+        #expect(pool.reasonToCloseFree(isNew: true, now: 0) == nil)
+        pool.serverClosed(Self.server(1), in: .idle)
+        #expect(pool.reasonToCloseFree(isNew: false, now: 0) == nil)
+        #expect(pool.wantsServer(now: 0) == true)
+        pool.serverOpened(Self.server(3))
+        #expect(pool.wantsServer(now: 0) == false, "one is on its way")
+        #expect(pool.reasonToCloseFree(isNew: false, now: 0) == nil)
+        #expect(pool.leave(Self.client(1), of: .chief, ticket: ticket) == true)
+        #expect(pool.waiterCount == 0)
+    }
+
+    /// The server that is on its way is not for those behind.
+    @Test func aServerForOneIsNoneForAnother() {
+        var pool = Self.pool(idleServers: 1) { $0.defaultPoolSize = 3 }
+        _ = pool.awaitNewServer(Self.client(1), of: .chief, since: 0)
+        pool.serverOpened(Self.server(2))
+        Self.wait(2, in: &pool)
+        #expect(pool.wantsServer(now: 0) == true)
+        #expect(pool.allWaiters.map(\.client) == [Self.client(2), Self.client(1)])
+        let all = pool.takeAllWaiters().map(\.client)
+        #expect(all == [Self.client(2), Self.client(1)])
+    }
+
+    @Test func whatIsTrackedDependsOnModeAndSetting() {
+        var settings = Settings()
+        #expect(settings.tracksSessions && settings.tracksSettings)
+        settings.sessionTracking = .reported
+        #expect(!settings.tracksSessions && settings.tracksSettings)
+        settings.sessionTracking = .off
+        #expect(!settings.tracksSessions && !settings.tracksSettings)
+        settings.poolMode = .session
+        #expect(!settings.tracksSessions && settings.tracksSettings, "what a login asks for")
+    }
+
     @Test func statementsAreTrackedWhereServersChange() {
         for mode in [PoolMode.transaction, .statement, .session] {
             var settings = Settings()
