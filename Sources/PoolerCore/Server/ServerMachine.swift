@@ -489,11 +489,12 @@ public struct ServerMachine {
 
     /// Takes the head off the queue.
     ///
-    /// Reported only if somebody has to act on it.
+    /// Reported only if somebody has to act on it, or what follows goes to somebody else.
     private mutating func answered() -> ServerEvent {
         let expectation = removeHead()
         if expectation.route == .client { answersToBatch &+= 1 }
         return expectation.isAboutStatement || isAnswerDue
+            || expectation.request == .bind && expectations.first?.route == .pooler
             ? .answered(expectation) : .none
     }
 

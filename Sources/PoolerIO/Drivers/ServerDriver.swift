@@ -176,7 +176,8 @@ extension Worker {
     private func isDyingWords(_ slot: UInt32) -> Bool {
         guard servers[slot].machine.isErrorUnasked else { return false }
         guard servers[slot].hasClient else { return true }
-        guard servers[slot].pins.isEmpty else { return false }
+        // What it has changed of its session is lost with the server.
+        guard !servers[slot].isSessionTouched else { return false }
         if case .session = pools[servers[slot].pool].settings.poolMode { return false }
         return true
     }
@@ -281,13 +282,14 @@ extension Worker {
     /// A request about a tracked statement succeeded.
     private mutating func statementAnswered(_ expectation: Expectation, on slot: UInt32) {
         guard expectation.statement < Expectation.ownStatement else { return }
-        if expectation.request == .parse {
-            return statementAccepted(expectation, by: slot)
-        }
-        if expectation.route == .pooler {
+        switch expectation.request {
+        case .parse: statementAccepted(expectation, by: slot)
+        case .close where expectation.route == .pooler:
             statements.release(expectation.statement)
-        } else if let names = clientNames(slot) {
+        case .close:
+            guard let names = clientNames(slot) else { return }
             statements.release(statementNames[names].remove(expectation.statement))
+        case .query, .sync, .bind, .describe, .execute, .copyEnd: return
         }
     }
 
