@@ -139,7 +139,10 @@ extension Worker {
         } else if mustRestore {
             let generation = servers[slot].id.generation
             if isTaskDone && servers[slot].task != .none { finishTask(slot) }
-            if servers.holds(slot, generation: generation), servers[slot].hasClient {
+            // Not if the server has said since that it ends.
+            if servers.holds(slot, generation: generation), servers[slot].hasClient,
+                !servers[slot].startChanges.isEmpty
+            {
                 restore(slot)
             }
         } else if isTaskDone && servers[slot].task != .none {
@@ -185,13 +188,13 @@ extension Worker {
     /// Closes a server that has said that it ends; the client whose transaction it had just finished
     /// goes on without it.
     private mutating func closeDyingServer(_ slot: UInt32) {
-        if servers[slot].hasClient {
-            let client = part(slot)
-            closeServer(slot, .serverConnectionLost)
-            readIfWelcome(client)
-        } else {
-            closeServer(slot, .serverConnectionLost)
+        // A client that it was being made ready for has sent something that is still to be done.
+        guard servers[slot].hasClient, !clients[servers[slot].client].isPreparing else {
+            return serverFailed(slot, .serverConnectionLost)
         }
+        let client = part(slot)
+        closeServer(slot, .serverConnectionLost)
+        readIfWelcome(client)
     }
 
     private mutating func flushAnswers(_ slot: UInt32, _ bytes: RawSpan) {
@@ -463,7 +466,7 @@ extension Worker {
         guard servers[slot].hasClient else { return closeServer(slot, reason) }
         let client = servers[slot].client
         if clients[client].isPreparing && !servers[slot].isSessionTouched
-            && servers[slot].startChanges.isEmpty
+            && servers[slot].task != .restoring
         {
             waitAgain(client)
             servers[slot].client = noSlot

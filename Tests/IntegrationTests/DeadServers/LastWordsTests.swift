@@ -62,4 +62,62 @@ import Testing
             try #expect(clients[0].receiveUntilClosed().error?.message == "going down")
         }
     }
+
+    private static func login(_ pooler: Pooler) throws -> RawClient {
+        let client = try pooler.rawConnect()
+        try client.send(
+            Frontend.startup([("user", "app"), ("database", "app"), ("work_mem", "3MB")])
+        )
+        return client
+    }
+
+    /// A server dies right behind its consent to what a client asks for at login: the client gets
+    /// another.
+    @Test(arguments: ["transaction", "session"])
+    func behindTheConsentToALoginTheyConcernNobody(mode: String) throws {
+        let server = try ScriptedServer { connection in
+            connection.letIn()
+            while let message = connection.receive() {
+                guard message.type == "Q" else { continue }
+                if connection.number == 1 {
+                    connection.send(Backend.answer("1") + Backend.fatal("going down"))
+                    return pause(.milliseconds(300))
+                }
+                connection.send(Backend.answer("2"))
+            }
+        }
+        let settings = ["default_pool_size": "1", "pool_mode": mode]
+        try withPooler(settings, databases: ["app": server.database]) { pooler in
+            let client = try Self.login(pooler)
+            try client.send(Frontend.query("select 2"))
+            // In session mode the server was the client's own already.
+            let end = mode == "session" ? try client.receiveUntilClosed() : []
+            if mode == "session" { return #expect(end.error?.message == "going down") }
+            try client.finishLogin()
+            try #expect(client.receiveUntilReady().rows == [["2"]])
+        }
+    }
+
+    /// A server dies right behind its answer to a RESET, which is not all that the client waits for.
+    @Test func behindAResetTheyReachTheClient() throws {
+        let server = try ScriptedServer { connection in
+            connection.letIn()
+            while let message = connection.receive() {
+                guard message.type == "Q" else { continue }
+                guard message.text.hasPrefix("reset") else {
+                    connection.send(Backend.answer("1"))
+                    continue
+                }
+                connection.send(Backend.answer("1") + Backend.fatal("going down"))
+                return pause(.milliseconds(300))
+            }
+        }
+        let settings = ["default_pool_size": "1", "pool_mode": "session"]
+        try withPooler(settings, databases: ["app": server.database]) { pooler in
+            let client = try Self.login(pooler)
+            try client.finishLogin()
+            try client.send(Frontend.query("reset all"))
+            try #expect(client.receiveUntilClosed().error?.message == "going down")
+        }
+    }
 }
