@@ -58,9 +58,10 @@ extension Worker {
         return new
     }
 
-    /// The server has refused a statement. If that is because tables have changed, whoever prepares
-    /// it from now on gets another one, and a client that asks for the columns in the same batch
-    /// has that executed instead.
+    /// Sees to a statement that the server has refused to execute.
+    ///
+    /// If tables have changed, whoever prepares it from now on gets another one, and a client that
+    /// asks for the columns in the same batch has that executed instead.
     ///
     /// - Returns: whether the client shall not see the error; another may have been put in its place.
     mutating func repairPlan(_ server: UInt32, _ error: RawSpan) -> Bool {

@@ -136,12 +136,13 @@ struct StressOperator {
     }
 
     private func terminateAServer() throws {
-        let users = StressPlan.pools.map { "'\($0.user)'" }.joined(separator: ", ")
         record.count(.terminatedServer)
         try server.query(
             """
             select pg_terminate_backend(pid) from pg_stat_activity
-            where usename in (\(users)) and state is not null order by random() limit 1
+            where (usename, datname) in (\(StressPlan.poolList))
+                and state is not null
+            order by random() limit 1
             """
         )
     }

@@ -25,6 +25,11 @@ struct StressPlan: Sendable {
     /// Most clients share one pool; every third has another database and user.
     static let pools = [(user: "trusty", database: "app"), (user: "other", database: "other")]
 
+    /// The pools as SQL lists them: other tests have servers of the same users.
+    static var poolList: String {
+        pools.map { "('\($0.user)', '\($0.database)')" }.joined(separator: ", ")
+    }
+
     static func pool(ofClient number: Int) -> (user: String, database: String) {
         pools[number % 3 == 2 ? 1 : 0]
     }

@@ -92,10 +92,9 @@ import Testing
                 return counted.count >= 6 && counted.values.allSatisfy { $0 == "0" }
             }
         }
-        let users = StressPlan.pools.map { "'\($0.user)'" }.joined(separator: ", ")
         try eventually("PostgreSQL knows no more connections than the pooler") {
             let count = try pooler.server.value(
-                "select count(*) from pg_stat_activity where usename in (\(users))"
+                "select count(*) from pg_stat_activity where (usename, datname) in (\(StressPlan.poolList))"
             )
             return try count == String(staff.show("SERVERS").count)
         }
