@@ -477,8 +477,7 @@ extension Worker {
         // pooler's own, the client has not seen.
         let hasLastWords =
             servers[slot].machine.isMidMessage
-            || servers[slot].machine.endedWithError && !servers[slot].machine.isSettled
-                && !clients[client].isPreparing
+            || servers[slot].machine.endedWithError && !clients[client].isPreparing
         clients[client].server = noSlot
         servers[slot].client = noSlot
         closeServer(slot, reason)
