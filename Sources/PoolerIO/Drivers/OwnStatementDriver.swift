@@ -34,12 +34,12 @@ extension Worker {
         }
         let (server, names) = (clients[slot].server, clients[slot].names)
         let hasPrepared = names != noSlot && statementNames[names].sqlCount > 0
-        let isEmpty = names == noSlot && servers[server].ownStatements.isEmpty
-        let isHidden = effects.isDisjoint(with: [.opaque, .unknownFunction])
-        let mayBeSeen =
-            hasPrepared || !isHidden && !servers[server].ownStatements.isEmpty
-        guard namesOthers ? !isEmpty : mayBeSeen, pools[servers[server].pool].tracksStatements
-        else { return true }
+        let serverHasSome = !servers[server].ownStatements.isEmpty
+        let runsUnseen = !effects.isDisjoint(with: [.opaque, .unknownFunction])
+        let canDiffer =
+            namesOthers
+            ? names != noSlot || serverHasSome : hasPrepared || runsUnseen && serverHasSome
+        guard canDiffer, pools[servers[server].pool].tracksStatements else { return true }
         var seen = NamedStatements(effects)
         if namesOthers {
             let rules = clients[slot].scanRules

@@ -116,6 +116,7 @@ extension Worker {
             resetEnded(server)
             if status == .idle { return resetOrFree(server) }
             servers[server].task = .rollingBack
+            move(server, to: .tested)
             return sendInternal("ROLLBACK", to: server)
         }
         let slot = servers[server].client

@@ -3,13 +3,9 @@
 import Testing
 
 @Suite struct LastWordsTests {
-    /// PostgreSQL is told to end while it sends an answer: its FATAL comes right behind
-    /// ReadyForQuery, in the same packet.
-    ///
-    /// The transaction was over: its client is not concerned, and the next one must not get a server
-    /// that is about to close.
-    @Test func behindTheAnswerTheyConcernNobody() throws {
-        let server = try ScriptedServer { connection in
+    /// The first connection ends right behind its first answer, which is 1; others answer 2.
+    private static func serverThatDiesFirst() throws -> ScriptedServer {
+        try ScriptedServer { connection in
             connection.letIn()
             while let message = connection.receive() {
                 guard message.type == "Q" else { continue }
@@ -20,6 +16,15 @@ import Testing
                 connection.send(Backend.answer("2"))
             }
         }
+    }
+
+    /// PostgreSQL is told to end while it sends an answer: its FATAL comes right behind
+    /// ReadyForQuery, in the same packet.
+    ///
+    /// The transaction was over: its client is not concerned, and the next one must not get a server
+    /// that is about to close.
+    @Test func behindTheAnswerTheyConcernNobody() throws {
+        let server = try Self.serverThatDiesFirst()
         try withPooler(["default_pool_size": "1"], databases: ["app": server.database]) { pooler in
             let first = try pooler.rawLogin()
             let second = try pooler.rawLogin()
@@ -72,27 +77,18 @@ import Testing
     }
 
     /// A server dies right behind its consent to what a client asks for at login: the client gets
-    /// another.
+    /// another, unless it was to keep that one.
     @Test(arguments: ["transaction", "session"])
     func behindTheConsentToALoginTheyConcernNobody(mode: String) throws {
-        let server = try ScriptedServer { connection in
-            connection.letIn()
-            while let message = connection.receive() {
-                guard message.type == "Q" else { continue }
-                if connection.number == 1 {
-                    connection.send(Backend.answer("1") + Backend.fatal("going down"))
-                    return pause(.milliseconds(300))
-                }
-                connection.send(Backend.answer("2"))
-            }
-        }
+        let server = try Self.serverThatDiesFirst()
         let settings = ["default_pool_size": "1", "pool_mode": mode]
         try withPooler(settings, databases: ["app": server.database]) { pooler in
             let client = try Self.login(pooler)
             try client.send(Frontend.query("select 2"))
-            // In session mode the server was the client's own already.
-            let end = mode == "session" ? try client.receiveUntilClosed() : []
-            if mode == "session" { return #expect(end.error?.message == "going down") }
+            if mode == "session" {
+                // The server was the client's own already.
+                return try #expect(client.receiveUntilClosed().error?.message == "going down")
+            }
             try client.finishLogin()
             try #expect(client.receiveUntilReady().rows == [["2"]])
         }
