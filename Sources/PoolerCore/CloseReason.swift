@@ -43,12 +43,17 @@ public enum CloseReason: Equatable, Sendable {
     case tooManyPinned(PinReasons)
     /// pin_timeout.
     case pinTimeout(PinReasons)
+    /// notification_queue.
+    case tooManyNotifications
+    /// notification_loss.
+    case notificationsLost
 
     // Only servers: no client hears of these.
     case serverLifetimeOver
     case serverIdleTimeout
     case serverCloseNeeded
     case evicted
+    case listenerUnused
     case tooManyServers
     /// isolate_custom_settings.
     case customSettingsOfOthers
@@ -94,10 +99,13 @@ public enum CloseReason: Equatable, Sendable {
             "session needs a server of its own (\(reasons.text)), too many do (max_pinned)"
         case .pinTimeout(let reasons):
             "session keeps its server (\(reasons.text)) and is idle (pin_timeout)"
+        case .tooManyNotifications: "too many notifications are unread (notification_queue)"
+        case .notificationsLost: "notifications may have been lost (notification_loss)"
         case .serverLifetimeOver: "server lifetime over"
         case .serverIdleTimeout: "server idle timeout"
         case .serverCloseNeeded: "close_needed"
         case .evicted: "evicted"
+        case .listenerUnused: "nobody listens"
         case .tooManyServers: "too many servers in the pool"
         case .customSettingsOfOthers: "knows custom settings of others"
         case .paused: "pause mode"

@@ -132,6 +132,8 @@ struct AnswerFollower {
             let body = Array(bytes[start..<end])
             let status = try? ParameterStatus(decoding: body.span.bytes)
             notes.append(.reported(status ?? ParameterStatus(name: "", value: "")))
+        case .notification(let start):
+            #expect(bytes[start] == UInt8(ascii: "A"))
         case .statementsDiscarded:
             notes.append(.statementsDiscarded)
         case .answered(let expectation):

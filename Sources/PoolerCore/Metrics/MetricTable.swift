@@ -186,4 +186,16 @@ public let sessionMetricTable: [MetricRow] = [
         .perSecond,
         "Servers that had to prepare their statements anew because tables had changed."
     ),
+    MetricRow(
+        "notification_count",
+        \.notifications,
+        .perSecond,
+        "Notifications that the pool's listener had for clients, once for each."
+    ),
+    MetricRow(
+        "listener_loss_count",
+        \.listenerLosses,
+        .perSecond,
+        "Times that a listener was lost while clients depended on it."
+    ),
 ]

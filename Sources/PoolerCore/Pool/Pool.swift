@@ -83,6 +83,8 @@ public struct Pool: ~Copyable {
     public var pinnedCount = 0
     /// The number of servers that are to be replaced as soon as they are free.
     public var outdatedCount = 0
+    /// The number of servers that listen for all clients: they take nobody's place.
+    public private(set) var listenerCount = 0
     /// The number of servers that are connecting or logging in.
     public private(set) var loginCount = 0
     /// The number of servers that run a check or a reset.
@@ -128,10 +130,14 @@ public struct Pool: ~Copyable {
     /// The number of all servers.
     public var serverCount: Int { servers.count }
 
+    /// The number of servers that work for clients.
+    private var workingCount: Int { servers.count - listenerCount }
+
     /// Adds a new server, which starts in the login state.
-    public mutating func serverOpened(_ server: ServerID) {
+    public mutating func serverOpened(_ server: ServerID, asListener: Bool = false) {
         servers.append(server)
         loginCount += 1
+        if asListener { listenerCount += 1 }
     }
 
     /// Counts a server that goes from one state to another; only for states that are counted.
@@ -141,8 +147,13 @@ public struct Pool: ~Copyable {
     }
 
     /// Forgets a server that is closed.
-    public mutating func serverClosed(_ server: ServerID, in state: ServerState) {
+    public mutating func serverClosed(
+        _ server: ServerID,
+        in state: ServerState,
+        asListener: Bool = false
+    ) {
         count(-1, in: state)
+        if asListener { listenerCount -= 1 }
         if let index = servers.firstIndex(of: server) { servers.remove(at: index) }
     }
 
@@ -295,13 +306,13 @@ public struct Pool: ~Copyable {
 
     /// Whether another server should be opened now to keep the minimum.
     public func isBelowMinimum(now: Microseconds) -> Bool {
-        !isPaused && now >= retryTime && serverCount < settings.minPoolSize
-            && (settings.defaultPoolSize == 0 || serverCount < settings.defaultPoolSize)
+        !isPaused && now >= retryTime && workingCount < settings.minPoolSize
+            && (settings.defaultPoolSize == 0 || workingCount < settings.defaultPoolSize)
             && loginCount == 0
     }
 
     private func hasRoom(now: Microseconds) -> Bool {
-        let count = serverCount
+        let count = workingCount
         if settings.defaultPoolSize == 0 || count < settings.defaultPoolSize { return true }
         guard settings.reservePoolSize > 0, settings.reservePoolTimeout > 0,
             let since = firstWaitTime
@@ -315,7 +326,7 @@ public struct Pool: ~Copyable {
     /// How many servers there are beyond what the settings allow.
     public var surplus: Int {
         settings.defaultPoolSize == 0
-            ? 0 : max(0, serverCount - settings.defaultPoolSize - settings.reservePoolSize)
+            ? 0 : max(0, workingCount - settings.defaultPoolSize - settings.reservePoolSize)
     }
 
     /// Notes that a server has logged in.

@@ -97,4 +97,16 @@ public struct SessionEffects: OptionSet, Hashable, BitwiseCopyable, Sendable {
     public static let unnamedSettings = SessionEffects(bit: 37)
     /// Asks which prepared statements there are.
     public static let preparedStatements = SessionEffects(bit: 38)
+
+    /// Those after which notifications may be on their way.
+    public static let mayNotify: SessionEffects = [
+        .notify, .opaque, .unknownFunction, .sqlExecute,
+    ]
+    /// Those after which a session may listen to less.
+    public static let dropsChannels: SessionEffects = [.unlisten, .unlistenAll, .discardAll]
+    /// Those before which a server has to listen to what its client listens to; a transaction block can
+    /// have any of the others in it.
+    public static let needsChannels: SessionEffects = [
+        .transactionControl, .unlisten, .unlistenAll, .listeningChannels, .opaque, .discardAll,
+    ]
 }

@@ -15,6 +15,9 @@ public enum ServerEvent: Equatable, Sendable {
     case ready(TransactionStatus, route: Expectation.Route, isQuiet: Bool)
     /// A ParameterStatus; its body lies at these offsets of the scanned bytes.
     case parameterStatus(bodyStart: Int, bodyEnd: Int)
+    /// A NotificationResponse, which begins at this offset of the scanned bytes and ends with the
+    /// step.
+    case notification(start: Int)
     /// DEALLOCATE ALL or DISCARD ALL has been executed.
     case statementsDiscarded
     /// The answer to a request about a tracked statement arrived, or at least began.
@@ -146,6 +149,11 @@ public struct ServerMachine {
     /// Whether every request has been answered and no transaction is open.
     public var isClean: Bool {
         isSettled && transactionStatus == .idle && bodyRemaining == 0 && !isUncertain
+    }
+
+    /// Whether the last thing that was asked for ends with ReadyForQuery.
+    public var endsWithReady: Bool {
+        expectations.last.map { $0.request == .query || $0.request == .sync } ?? true
     }
 
     /// Whether the next answer is to a query of the pooler's own.
@@ -436,7 +444,7 @@ public struct ServerMachine {
     private func isInspected(_ type: BackendMessageType, _ header: MessageHeader) -> Bool {
         guard header.bodyByteCount <= Self.inspectionLimit else { return false }
         switch type {
-        case .readyForQuery, .parameterStatus, .errorResponse: return true
+        case .readyForQuery, .parameterStatus, .errorResponse, .notificationResponse: return true
         case .commandComplete: return Self.isAsLongAsADiscard(header)
         default: return false
         }
@@ -451,9 +459,11 @@ public struct ServerMachine {
         let bodyStart = offset + MessageHeader.byteCount
         endedWithError = type == .errorResponse
         switch type {
-        case .dataRow, .copyData, .copyDone, .noticeResponse, .notificationResponse,
-            .parameterDescription, .functionCallResponse, .copyOutResponse:
+        case .dataRow, .copyData, .copyDone, .noticeResponse, .parameterDescription,
+            .functionCallResponse, .copyOutResponse:
             return .none
+        case .notificationResponse:
+            return isInspected(type, header) ? .notification(start: offset) : .protocolViolation
         case .rowDescription, .noData:
             return expectations.first?.request == .describe ? answered() : .none
         case .commandComplete:

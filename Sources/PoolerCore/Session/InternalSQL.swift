@@ -63,6 +63,25 @@ public enum InternalSQL {
         }
     }
 
+    /// A Query text that listens to channels.
+    public static func listen(_ channels: [ByteString]) -> ByteString {
+        ByteString(
+            Array(
+                channels.map { Array("LISTEN ".utf8) + quotedIdentifier($0).bytes }
+                    .joined(separator: [UInt8(ascii: ";")])
+            )
+        )
+    }
+
+    /// A Query text that sends a number to a channel, and listens for it.
+    public static func mark(_ channel: ByteString, with number: UInt64) -> ByteString {
+        let name = quotedIdentifier(channel).bytes
+        return ByteString(
+            Array("LISTEN ".utf8) + name + Array(";NOTIFY ".utf8) + name
+                + Array(",'\(number)'".utf8)
+        )
+    }
+
     /// A string literal that means `value` whatever standard_conforming_strings says.
     ///
     /// Source: PostgreSQL documentation, section 4.1.2 "Constants".

@@ -27,7 +27,7 @@ public struct SessionDoubts: Equatable, Sendable {
         .sqlExecute, .sqlDeallocate, .deallocateAll, .discardAll, .discardTemp, .listen, .unlisten,
         .unlistenAll, .temporary, .drop, .holdCursor, .cursor, .closeAll, .advisoryLock,
         .advisoryUnlock, .load, .setseed, .replicationSlot, .backup, .unknownFunction,
-        .sequenceValue, .preparedStatements,
+        .sequenceValue, .preparedStatements, .notify, .listeningChannels,
     ]
 
     /// Effects for which one of the statements has to be looked at: it names something.
@@ -42,7 +42,7 @@ public struct SessionDoubts: Equatable, Sendable {
     public mutating func add(_ effects: SessionEffects) {
         self.effects.formUnion(
             effects.intersection(Self.relevantEffects).subtracting([
-                .unknownFunction, .sequenceValue, .preparedStatements,
+                .unknownFunction, .sequenceValue, .preparedStatements, .notify, .listeningChannels,
             ])
         )
         if !effects.isDisjoint(with: [.opaque, .resetAll, .discardAll, .unnamedSettings]) {

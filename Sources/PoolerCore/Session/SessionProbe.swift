@@ -120,7 +120,7 @@ public struct SessionProbe: Equatable, Sendable {
             text += Array(") v(n);".utf8)
         }
         if asksForStatements { text += Array(Self.statementQuestion.utf8) }
-        if asksForPins { text += Array(Self.pinQuestion.utf8) }
+        if asksForPins { text += Array((Self.pinQuestion + Self.channelQuestion).utf8) }
         return ByteString(text)
     }
 
@@ -153,6 +153,7 @@ public struct SessionProbe: Equatable, Sendable {
         (SELECT count(*) FROM pg_catalog.pg_listening_channels()),\
         (SELECT count(*) FROM pg_catalog.pg_prepared_statements WHERE from_sql)
         """
+    private static let channelQuestion = ";SELECT c FROM pg_catalog.pg_listening_channels() c"
     private static let pinColumns: [PinReasons] = [
         .temporary, .holdCursor, .advisoryLock, .listen, .prepare,
     ]
@@ -193,6 +194,8 @@ public struct SessionProbe: Equatable, Sendable {
                 for (reason, count) in zip(Self.pinColumns, row.columns) where count != "0" {
                     evidence.pins.insert(reason)
                 }
+            } else if row.columns.count == 1, let channel = row.columns[0] {
+                evidence.channels.append(channel)
             } else {
                 return nil
             }
@@ -242,6 +245,8 @@ public struct SessionEvidence: Sendable {
         settings.contains { $0.value != nil && $0.name.bytes.contains(UInt8(ascii: ".")) }
     }
 
+    /// The channels that the server listens to, in the order in which it began to.
+    public var channels: [ByteString] = []
     /// What cannot be moved, of the reasons that a server can be asked for.
     public var pins: PinReasons = []
 

@@ -267,6 +267,23 @@ public let settingTable: [SettingRow] = [
         override: .in(.databases, at: \.minPoolSize),
         doc: "Server connections to keep open in a pool even when nobody needs them."
     ),
+    .keyword(
+        "notification_loss",
+        \.notificationLoss,
+        .live,
+        .pooling,
+        pgbouncer: .notice,
+        doc:
+            "Clients that may have missed notifications: notice = tell them, disconnect = end them."
+    ),
+    .int(
+        "notification_queue",
+        \.notificationQueue,
+        .live,
+        .pooling,
+        range: 1024...Int(Int32.max),
+        doc: "Bytes of notifications kept for a client that does not read; then it is disconnected."
+    ),
     .value(
         "pidfile",
         \.pidfile,
@@ -438,6 +455,14 @@ public let settingTable: [SettingRow] = [
             What follows a client to other servers: full = its session, reported = reported settings, \
             off = nothing.
             """
+    ),
+    .bool(
+        "shared_listener",
+        \.sharedListener,
+        .live,
+        .pooling,
+        doc:
+            "Listen for all clients of a pool on one server connection. off = LISTEN keeps its server."
     ),
     .duration(
         "stats_period",

@@ -52,6 +52,14 @@ public enum SessionTracking: String, SettingKeyword {
     case off
 }
 
+/// What becomes of clients that may have missed notifications.
+public enum NotificationLoss: String, SettingKeyword {
+    /// They are told by a NOTICE, and go on.
+    case notice
+    /// They are disconnected, as if their own connection had been lost.
+    case disconnect
+}
+
 /// How clients prove who they are.
 public enum AuthType: String, SettingKeyword {
     /// Anybody may log in under any name.

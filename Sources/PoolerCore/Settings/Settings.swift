@@ -51,6 +51,11 @@ public struct Settings: Sendable, Equatable {
     /// How long a server may be bound to a client that does nothing; 0 = for ever.
     public var pinTimeout: Microseconds = 0
     public var auditInterval: Microseconds = .seconds(1)
+    /// Whether channels are listened to by one server for all clients of a pool.
+    public var sharedListener = true
+    /// The most that is kept for a client that listens and does not read, in bytes.
+    public var notificationQueue = 1_048_576
+    public var notificationLoss = NotificationLoss.notice
     public var poolMode = PoolMode.transaction
     public var defaultPoolSize = 20
     public var minPoolSize = 0

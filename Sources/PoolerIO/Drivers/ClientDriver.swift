@@ -45,6 +45,7 @@ extension Worker {
             if clients[slot].hasServer {
                 servers[clients[slot].server].transport.setReading(true, reactor)
             }
+            if clients[slot].subscriptions != noSlot { deliverNotifications(to: slot) }
             readIfWelcome(slot)
         }
     }
@@ -209,6 +210,11 @@ extension Worker {
     ) -> Int? {
         let server = clients[slot].server
         clients[slot].hasOwnAnswers = false
+        if clients[slot].subscriptions != noSlot,
+            !prepareChannels(for: request, header, at: offset, of: bytes, from: slot)
+        {
+            return nil
+        }
         startClock(server)
         if clients[slot].watchesResets {
             watchForResets(request, header, at: offset, of: bytes, from: slot)

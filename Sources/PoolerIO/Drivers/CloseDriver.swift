@@ -63,6 +63,7 @@ extension Worker {
         clients[slot].startSettings = .empty
         forgetStatements(of: slot)
         releaseUnnamedStatement(of: slot)
+        abandonSubscriptions(of: slot)
         stopWaitingForKeys(slot)
         clients[slot].attachment = .none
     }

@@ -22,6 +22,7 @@ extension Worker {
             for pool in shared.pools.pools() { adopt(pool) }
         }
         for pool in pools.ids { inspectPool(pool) }
+        inspectListeners()
         closeIdleClients()
         if isChief {
             advanceStatistics()
@@ -82,8 +83,10 @@ extension Worker {
                 loginFailed(slot, .serverConnectTimeout)
             }
         case .idle, .used: break
+        case .active where servers[slot].task == .listening: inspectListener(slot)
+        case .active where servers[slot].task == .awaitingListener: break
         case .active where servers[slot].task != .none:
-            inspectTask(slot, since: servers[slot].requestTime)
+            inspectTask(slot, since: max(servers[slot].requestTime, servers[slot].lastAnswerTime))
         case .active: inspectLink(slot)
         case .tested: inspectTask(slot, since: servers[slot].lastAnswerTime)
         case .beingCanceled: break

@@ -191,6 +191,7 @@ extension Worker {
     /// Pools have been paused: their free servers are closed; or they go on.
     mutating func pauseChanged(_ isPaused: Bool, _ database: ByteString?) {
         let affected = localPools(ofDatabase: database)
+        setListening(!isPaused, of: affected)
         if !isPaused {
             for pool in affected { openServersIfWanted(pool) }
             return

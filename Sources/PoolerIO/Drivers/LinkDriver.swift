@@ -265,8 +265,12 @@ extension Worker {
         let isBetweenMessages = clients[slot].machine.isBetweenMessages
         let wasPreparing = clients[slot].isPreparing
         detach(slot, from: server)
-        // What the server does on its own account ends first; then it is free.
-        if wasPreparing { return }
+        if servers[server].task == .awaitingListener {
+            servers[server].task = .none
+        } else if wasPreparing {
+            // What the server does on its own account ends first; then it is free.
+            return
+        }
         if servers[server].machine.isClean && isBetweenMessages {
             resetOrFree(server)
         } else if servers[server].machine.isSettled && isBetweenMessages

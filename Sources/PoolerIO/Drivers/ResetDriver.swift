@@ -86,6 +86,7 @@ extension Worker {
         of bytes: RawSpan
     ) -> Bool {
         switch step.event {
+        case .notification(let messageStart): toClient.take(start..<messageStart, of: bytes)
         case .parameterStatus(let bodyStart, _):
             toClient.take(start..<bodyStart - MessageHeader.byteCount, of: bytes)
         case .ready(let status, _, let isQuiet):
@@ -126,10 +127,12 @@ extension Worker {
             writer.errorResponse(error)
         }
         writer.write(newsSinceReset(server))
-        writer.readyForQuery(status)
+        clients[slot].isPreparing = false
+        let mustWait = status == .idle && mustAwaitOwnNotifications(slot)
+        if mustWait { keepReady(of: slot) } else { writer.readyForQuery(status) }
         clients[slot].transport.send(unsafe writer.bytes.span.bytes, reactor)
         waitForReader(slot)
-        serverIsReady(for: slot)
+        if !mustWait || !awaitOwnNotifications(server) { serverIsReady(for: slot) }
     }
 
     /// What the client has not heard of its settings since a RESET.

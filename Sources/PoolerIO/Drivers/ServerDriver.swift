@@ -18,10 +18,10 @@ extension Worker {
     }
 
     private mutating func followServer(_ slot: UInt32, _ bytes: RawSpan) {
-        if servers[slot].task == .loggingIn {
-            followLogin(slot, bytes)
-        } else {
-            followAnswers(slot, bytes)
+        switch servers[slot].task {
+        case .loggingIn: followLogin(slot, bytes)
+        case .listening: followListener(slot, bytes)
+        default: followAnswers(slot, bytes)
         }
     }
 
@@ -80,7 +80,8 @@ extension Worker {
                 servers[slot].hasClient
             {
                 if servers[slot].startChanges.isEmpty {
-                    toClient.take(offset..<step.end, of: bytes)
+                    let end = forwardedEnd(of: step, from: slot)
+                    if end > offset { toClient.take(offset..<end, of: bytes) }
                 } else if takeBehindReset(slot, step, from: offset, of: bytes) {
                     mustRestore = true
                 }
@@ -91,6 +92,10 @@ extension Worker {
             switch step.event {
             case .none:
                 continue
+            case .notification(let start):
+                if servers[slot].hasClient {
+                    serverNotified(slot, bytes.extracting(start..<step.end), among: bytes)
+                }
             case .incomplete:
                 servers[slot].held = [UInt8](copying: bytes.extracting(offset..<bytes.byteCount))
                 offset = bytes.byteCount
@@ -102,7 +107,8 @@ extension Worker {
                     if servers[slot].repeatableBatch.entry != noSlot {
                         servers[slot].repeatableBatch.forget()
                     }
-                case .pooler: isTaskDone = true
+                // A server that waits for the listener may still answer what was put in front.
+                case .pooler: if servers[slot].task != .awaitingListener { isTaskDone = true }
                 }
             case .parameterStatus(let bodyStart, let bodyEnd):
                 settingReported(slot, bytes.extracting(bodyStart..<bodyEnd))
@@ -164,6 +170,18 @@ extension Worker {
         }
     }
 
+    /// Where that part of a step ends which the client gets as it came, and now.
+    private mutating func forwardedEnd(of step: ServerStep, from slot: UInt32) -> Int {
+        switch step.event {
+        case .notification(let start): return start
+        case .ready(.idle, .client, isQuiet: true):
+            guard mustAwaitOwnNotifications(servers[slot].client) else { return step.end }
+            keepReady(of: servers[slot].client)
+            return step.end - (MessageHeader.byteCount + 1)
+        default: return step.end
+        }
+    }
+
     /// Keeps a part of the answer to the question about the server's session.
     private mutating func keepAnswer(_ slot: UInt32, _ bytes: RawSpan) {
         guard servers[slot].taskAnswer.count + bytes.byteCount <= SessionProbe.answerLimit else {
@@ -189,12 +207,17 @@ extension Worker {
     /// goes on without it.
     private mutating func closeDyingServer(_ slot: UInt32) {
         // A client that it was being made ready for has sent something that is still to be done.
-        guard servers[slot].hasClient, !clients[servers[slot].client].isPreparing else {
-            return serverFailed(slot, .serverConnectionLost)
-        }
+        guard servers[slot].hasClient,
+            servers[slot].task == .awaitingListener || !clients[servers[slot].client].isPreparing
+        else { return serverFailed(slot, .serverConnectionLost) }
         let client = part(slot)
+        let generation = clients[client].id.generation
+        giveKeptReady(to: client)
         closeServer(slot, .serverConnectionLost)
+        guard clients.holds(client, generation: generation) else { return }
         readIfWelcome(client)
+        // What it has sent while its server waited for the listener.
+        resume(client)
     }
 
     private mutating func flushAnswers(_ slot: UInt32, _ bytes: RawSpan) {
@@ -227,6 +250,7 @@ extension Worker {
     /// The server owes nothing: in transaction mode it can go, unless a transaction is open.
     mutating func becameQuiet(_ slot: UInt32) {
         let client = servers[slot].client
+        if clients[client].subscriptions != noSlot, awaitOwnNotifications(slot) { return }
         guard clients[client].machine.isBetweenMessages, !clients[client].isPreparing else {
             return
         }
@@ -396,6 +420,9 @@ extension Worker {
             restored(slot, error)
         case .probing:
             sessionProbed(slot, error)
+        case .awaitingListener, .listening: break
+        case .handingOver: channelsHandedOver(slot, error)
+        case .unlistening: channelsForgotten(slot, error)
         case .rollingBack:
             isIdle ? resetOrFree(slot) : closeServer(slot, .clientLeftInTransaction)
         case .resetting:
@@ -404,6 +431,8 @@ extension Worker {
             servers[slot].settings = states.reportedPart(of: old)
             states.release(old)
             servers[slot].doubts.forget()
+            servers[slot].hasChannels = false
+            servers[slot].hasAllChannels = false
             setPins(slot, [])
             becomeFree(slot)
         }
@@ -466,7 +495,7 @@ extension Worker {
         guard servers[slot].hasClient else { return closeServer(slot, reason) }
         let client = servers[slot].client
         if clients[client].isPreparing && !servers[slot].isSessionTouched
-            && servers[slot].task != .restoring
+            && servers[slot].task != .restoring && servers[slot].task != .awaitingListener
         {
             waitAgain(client)
             servers[slot].client = noSlot
@@ -509,14 +538,21 @@ extension Worker {
         let (id, state, isOutdated) = (
             servers[slot].id, servers[slot].state, servers[slot].isCloseNeeded
         )
+        let (isListener, wasListening) = (
+            servers[slot].isListener, servers[slot].task == .listening
+        )
+        if servers[slot].notifier != 0, let process = servers[slot].cancelKey?.processID {
+            shared.notifiers.forget(process, at: servers[slot].endpoint)
+        }
         servers[slot].transport.close(reactor)
         servers.remove(slot)
         pools[pool].shared.withLock { pool in
-            pool.serverClosed(id, in: state)
+            pool.serverClosed(id, in: state, asListener: isListener)
             if isOutdated { pool.outdatedCount -= 1 }
         }
         let key = pools[pool].key
         shared.pools.withLock { $0.serverClosed(of: key) }
+        if isListener { listenerClosed(pool, wasReady: wasListening) }
         openServersIfWanted(pool)
         connectionGone()
     }

@@ -19,10 +19,16 @@ extension Worker {
 
     /// Opens a server.
     ///
-    /// - Parameter isWanted: asked once more when there is room for one.
+    /// - Parameters:
+    ///   - asListener: whether it is to listen for all clients of the pool.
+    ///   - isWanted: asked once more when there is room for one.
     /// - Returns: whether one is on its way now.
     @discardableResult
-    mutating func openServer(_ pool: PoolID, if isWanted: (inout Pool) -> Bool) -> Bool {
+    mutating func openServer(
+        _ pool: PoolID,
+        asListener: Bool = false,
+        if isWanted: (inout Pool) -> Bool
+    ) -> Bool {
         let key = pools[pool].key
         guard let database = directory.configuration.database(named: key.database) else {
             let now = now
@@ -50,7 +56,7 @@ extension Worker {
         }
         let isOpened = pools[pool].shared.withLock { pool in
             guard isWanted(&pool) else { return false }
-            pool.serverOpened(id)
+            pool.serverOpened(id, asListener: asListener)
             return true
         }
         guard isOpened else {
@@ -59,6 +65,10 @@ extension Worker {
             return false
         }
         let slot = id.index
+        if asListener {
+            servers[slot].isListener = true
+            listenerOpened(slot)
+        }
         if case .name(let name, let port) = endpoint {
             switch hosts.lookUp(name, now: now) {
             case .known(let address): servers[slot].endpoint = .tcp(address.with(port: port))
@@ -321,7 +331,7 @@ extension Worker {
     mutating func serverIsSetUp(_ slot: UInt32) {
         let pool = servers[slot].pool
         adoptDefaults(pool, servers[slot].settings)
-        becomeFree(slot)
+        servers[slot].isListener ? listenerIsReady(slot) : becomeFree(slot)
         openServersIfWanted(pool)
     }
 

@@ -113,6 +113,10 @@ extension Worker {
     ) {
         let relevant = effects.intersection(SessionDoubts.relevantEffects)
         guard !relevant.isEmpty else { return }
+        if !effects.isDisjoint(with: .mayNotify), shared.notifiers.areWanted {
+            noteNotifier(server)
+        }
+        if relevant == .notify { return }
         // Only the name of a custom setting, which has a dot in it, outlasts SET LOCAL.
         if relevant == .localSettings, !text.hasDot { return }
         let pool = servers[server].pool
@@ -231,6 +235,10 @@ extension Worker {
             settleDoubts(server)
             adoptSettings(servers[server].client, from: server)
             setPins(server, servers[server].pins.union(.unknown))
+            // What it listens to besides what the listener has.
+            if servers[server].hasChannels {
+                setPins(server, servers[server].pins.union(.listen))
+            }
             return stayOrRelease(server)
         }
         noteCustomNames(in: &evidence, of: server)
@@ -243,6 +251,12 @@ extension Worker {
             ?? oldPins.contains(.prepare)
         var pins = oldPins
         if probe?.asksForPins == true { pins = pins.intersection(.lasting).union(evidence.pins) }
+        // As long as the listener can be had, nothing is pinned for it.
+        if pools[pool].settings.sharedListener, servers[server].hasClient,
+            !oldPins.contains(.listen)
+        {
+            pins.remove(.listen)
+        }
         if pools[pool].tracksStatements {
             pins.remove(.prepare)
             if pinsByPrepare { pins.insert(.prepare) }
@@ -252,7 +266,7 @@ extension Worker {
         if evidence.isComplete {
             pools[pool].functionTrust.learn(
                 isInnocent: servers[server].settings == old && pins == oldPins
-                    && servers[server].ownStatements == oldStatements
+                    && servers[server].ownStatements == oldStatements && evidence.channels.isEmpty
             )
         }
         guard servers[server].hasClient else { return cleanSession(server) }
@@ -263,6 +277,7 @@ extension Worker {
             )
             restoreStart(of: servers[server].client, on: server, unless: changed)
         }
+        if probe?.asksForPins == true, handOverChannels(server, evidence.channels) { return }
         stayOrRelease(server)
     }
 
@@ -313,7 +328,11 @@ extension Worker {
     }
 
     /// The server goes back to its pool, if nothing holds it.
-    private mutating func stayOrRelease(_ server: UInt32) {
+    mutating func stayOrRelease(_ server: UInt32) {
+        // The listener has them.
+        if servers[server].hasChannels, !servers[server].pins.contains(.listen) {
+            return unlisten(server)
+        }
         let slot = servers[server].client
         let client = clients[slot].id
         clients[slot].isPreparing = false
@@ -323,10 +342,16 @@ extension Worker {
             }
             tellOfPin(slot, on: server)
             if replaySettings(slot, on: server) { serverIsReady(for: slot) }
+            if clients.holds(slot, generation: client.generation) {
+                deliverNotifications(to: slot)
+            }
             return
         }
         release(server, keepingSettings: true)
-        if clients.holds(slot, generation: client.generation) { resume(slot) }
+        if clients.holds(slot, generation: client.generation) {
+            deliverNotifications(to: slot)
+            resume(slot)
+        }
     }
 
     /// pin_notice: tells the client once that it keeps its server, and why.

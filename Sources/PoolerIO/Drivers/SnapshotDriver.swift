@@ -189,6 +189,7 @@ extension Worker {
         row.id = Int(servers[slot].number)
         row.worker = Int(id.index)
         row.pins = servers[slot].pins
+        row.isListener = servers[slot].isListener
         if !row.pins.isEmpty {
             row.pinTime = timestamp(servers[slot].pinTime)
             row.pinStatement = servers[slot].pinStatement
@@ -226,7 +227,9 @@ extension Worker {
             ($0.waiterCount, $0.clientCount, $0.firstWaitTime, $0.settings.poolMode)
         }
         let counts = serverCounts(pool, part)
-        row.serverPinned = pool.withLock { $0.pinnedCount }
+        (row.serverPinned, row.serverListening) = pool.withLock {
+            ($0.pinnedCount, $0.listenerCount)
+        }
         row.clientWaiting = waitingCount
         row.clientActive = clientCount - waitingCount
         row.serverActive = counts[.active] ?? 0
@@ -262,7 +265,7 @@ extension Worker {
                 pool.servers.count { servers.isFreeOrPassed($0) }
             )
         }
-        let all = pool.withLock { $0.serverCount }
+        let all = pool.withLock { $0.serverCount - $0.listenerCount }
         counts[.beingCanceled] = min(part.servers[.beingCanceled] ?? 0, all)
         freeCount = min(freeCount, all)
         counts[.used] = min(part.servers[.used] ?? 0, freeCount)

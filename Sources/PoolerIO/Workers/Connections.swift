@@ -71,6 +71,8 @@ struct Client: ~Copyable {
     var lastServer: ServerID?
     /// The custom settings that its session has touched.
     var customNames: CustomNameSet = []
+    /// What it listens to: a slot of `Worker.subscriptions`, or `noSlot` for nothing.
+    var subscriptions = noSlot
     /// What RESET gives the client, and whether it is looked out for although nothing else is.
     var startSettings = SettingsID.empty
     var watchesResets = false
@@ -169,6 +171,14 @@ struct Server: ~Copyable {
         case rollingBack
         /// server_reset_query.
         case resetting
+        /// Nothing, while the pool's listener is asked for something on its client's account.
+        case awaitingListener
+        /// Telling where in the order of notifications the listener takes over.
+        case handingOver
+        /// UNLISTEN, after the listener has taken over.
+        case unlistening
+        /// Listening for all clients of its pool, and nothing else.
+        case listening
     }
 
     var transport = Transport.none
@@ -218,6 +228,14 @@ struct Server: ~Copyable {
     var sequenceOwner: UInt64 = 0
     /// Whether a client has had it since it was last asked what is left in its session.
     var isAuditDue = false
+    /// Whether it listens for all clients of its pool, once it has logged in.
+    var isListener = false
+    /// Whether it may listen to anything, and whether to all that its client listens to.
+    var hasChannels = false
+    var hasAllChannels = false
+    /// The number of the client that last may have notified, and whether all that has come by now.
+    var notifier: UInt64 = 0
+    var isNotifierFlushed = true
     /// How many queries of its client it has answered, as far as that matters.
     var answerCount: UInt8 = 0
     /// What a server is asked about its session, and its answer so far.
@@ -260,7 +278,7 @@ struct Server: ~Copyable {
     var hasClient: Bool { client != noSlot }
 
     /// Whether the session is not known to be like that of any other server.
-    var isSessionTouched: Bool { !doubts.isEmpty || !pins.isEmpty }
+    var isSessionTouched: Bool { !doubts.isEmpty || !pins.isEmpty || hasChannels }
 }
 
 /// What a client has sent since its server was idle, when that begins with the execution of a

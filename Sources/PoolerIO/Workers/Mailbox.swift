@@ -32,6 +32,12 @@ enum Mail: Sendable {
     case order(Order, number: UInt64)
     /// Your order has been carried out.
     case report(OrderReport, number: UInt64)
+    /// What a client of the sender's wants of the listener of a pool, which is at home with you.
+    case subscription(SubscriptionRequest, SharedPool)
+    /// What the listener has for a client of yours.
+    case listenerReply(ListenerReply, for: ClientID)
+    /// A notification for clients of yours.
+    case notified(Set<ClientID>, ReceivedNotification)
     /// To the chief: a client or server has gone, which somebody may wait for.
     case connectionGone
 }

@@ -118,7 +118,7 @@ extension Worker {
         case .closeDatabases(let databases): for database in databases { closeDatabase(database) }
         case .killClient(let number): report.wasFound = killClient(number)
         case .report(let parts): report.snapshot = snapshot(parts)
-        case .forgetPool(let pool): pools.forget(pool)
+        case .forgetPool(let pool): forget(pool)
         }
         return report
     }
@@ -126,6 +126,11 @@ extension Worker {
     /// The pools of a database that are known here, or all for nil.
     func localPools(ofDatabase database: ByteString?) -> [PoolID] {
         pools.ids.filter { database == nil || pools[$0].key.database == database }
+    }
+
+    private mutating func forget(_ pool: SharedPool) {
+        if pools.knows(pool) { poolListeners[pool.id] = nil }
+        pools.forget(pool)
     }
 
     private mutating func killClient(_ number: UInt64) -> Bool {
@@ -168,6 +173,9 @@ extension Worker {
         case .order(let order, let number):
             shared.post(.report(carryOut(order), number: number), to: .chief)
         case .report(let report, let number): reported(report, number: number)
+        case .subscription(let request, let pool): subscriptionWanted(request, pool)
+        case .listenerReply(let reply, let client): listenerReplied(reply, to: client)
+        case .notified(let clients, let notification): notified(clients, notification)
         case .connectionGone: mustAdvanceLifecycle = true
         }
     }

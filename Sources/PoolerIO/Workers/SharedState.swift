@@ -1,6 +1,7 @@
 // What all workers share. Everything here is safe to use from any thread; nothing holds a lock while
 // a system call is made.
 
+internal import Digests
 internal import PoolerCore
 internal import PostgresWire
 internal import Synchronization
@@ -15,15 +16,26 @@ final class SharedState: Sendable {
     let loads: WorkerLoads
     /// The epoll descriptor of each worker, for moving servers.
     let reactors: ReactorDescriptors
+    /// Who last may have notified from which server.
+    let notifiers = Notifiers()
+    /// The channel by which servers tell listeners where they take over.
+    let markerChannel: ByteString
+    private let lastTicket = Atomic<UInt64>(0)
     private let lastNumber = Atomic<UInt64>(0)
     private let finished = Atomic(false)
     private let chiefWaits = Atomic(false)
 
-    /// - Throws: `SystemError` when the kernel gives no descriptors.
-    init(workerCount: Int) throws(SystemError) {
+    /// - Throws: `SystemError` when the kernel gives no descriptors, `DigestError` when there is nothing
+    ///   unpredictable.
+    init(workerCount: Int) throws {
         var mailboxes: [Mailbox] = []
         for _ in 0..<workerCount { mailboxes.append(try Mailbox()) }
         self.mailboxes = mailboxes
+        let secret = try unpredictableBytes(count: 8)
+        markerChannel = ByteString(
+            "martlet_"
+                + secret.map { String($0 >> 4, radix: 16) + String($0 & 15, radix: 16) }.joined()
+        )
         loads = WorkerLoads(workerCount: workerCount)
         reactors = ReactorDescriptors(workerCount: workerCount)
     }
@@ -35,6 +47,11 @@ final class SharedState: Sendable {
     /// A number for a new connection.
     func takeNumber() -> UInt64 {
         lastNumber.wrappingAdd(1, ordering: .relaxed).newValue
+    }
+
+    /// A number for a question to a pool's listener; never 0.
+    func takeTicket() -> UInt64 {
+        lastTicket.wrappingAdd(1, ordering: .relaxed).newValue
     }
 
     /// Whether the event loops are to return.

@@ -25,6 +25,11 @@ struct Worker: ~Copyable {
     /// The prepared statements of those clients that have any.
     var statementNames = Slab<ClientStatements>()
 
+    /// What those clients listen to that listen.
+    var subscriptions = Slab<ClientSubscriptions>()
+    /// Who listens to what, of the pools whose listener is at home here.
+    var poolListeners: [PoolID: PoolListener] = [:]
+
     var directory: Directory
     var pools = LocalPools()
     let states: SharedSettingsStates

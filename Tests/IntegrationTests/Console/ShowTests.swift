@@ -142,6 +142,7 @@ import Testing
             let ofSessions = [
                 "pin_count", "pin_time", "replay_count", "replay_wait_count", "probe_count",
                 "audit_count", "leak_count", "reprepare_count",
+                "notification_count", "listener_loss_count",
             ]
             #expect(
                 totals == names.map { "total_\($0)" } + names.map { "avg_\($0)" }

@@ -10,8 +10,10 @@ import Testing
             "select pg_advisory_lock(1), pg_advisory_lock(1)", "advisory_lock",
             "select pg_advisory_unlock_all()"
         ),
-        ("listen birds", "listen", "unlisten *"),
-        ("create temp table t (); listen birds", "temporary,listen", "discard all"),
+        (
+            "create temp table t (); declare c cursor with hold for select 1",
+            "temporary,hold_cursor", "discard all"
+        ),
     ]
 
     @Test(arguments: causes)
@@ -95,14 +97,14 @@ import Testing
     @Test func tooManyPinsAreRefused() throws {
         try withPooler(["max_pinned": "1", "default_pool_size": "3"]) { pooler in
             let first = try pooler.connect()
-            try first.query("listen birds")
-            try eventually("pinned") { try pooler.show("PINS").count == 1 }
+            try first.query("declare c cursor with hold for select 1")
+            try eventually("one is pinned") { try pooler.show("PINS").count == 1 }
             let second = try pooler.rawLogin()
-            try second.send(Frontend.query("listen birds"))
+            try second.send(Frontend.query("declare c cursor with hold for select 1"))
             #expect(second.isClosed())
             #expect(
                 pooler.log.contains(
-                    "session needs a server of its own (listen), too many do (max_pinned)"
+                    "session needs a server of its own (hold_cursor), too many do (max_pinned)"
                 )
             )
             try #expect(first.value("select 1") == "1")
@@ -113,11 +115,13 @@ import Testing
     @Test func idlePinsEndAtPinTimeout() throws {
         try withPooler(["pin_timeout": "1"]) { pooler in
             let client = try pooler.rawLogin()
-            try client.send(Frontend.query("listen birds"))
+            try client.send(Frontend.query("declare c cursor with hold for select 1"))
             _ = try client.receiveUntilReady()
             #expect(client.isClosed())
             #expect(
-                pooler.log.contains("session keeps its server (listen) and is idle (pin_timeout)")
+                pooler.log.contains(
+                    "session keeps its server (hold_cursor) and is idle (pin_timeout)"
+                )
             )
             try eventually("unpinned") { try pooler.show("PINS").isEmpty }
         }

@@ -30,14 +30,10 @@ final class SessionPolluter {
 
     /// Servers that the pool must have.
     static func poolSize(_ families: Set<SessionFamily>) -> Int {
-        if !families.isDisjoint(with: keepingFamilies) { return 5 }
+        // With another client_encoding, LISTEN keeps its server: then everybody needs one.
+        if families.contains(.reportedSettings), families.contains(.notifications) { return 5 }
         return families.isDisjoint(with: pinningStatements.keys) ? 2 : 3
     }
-
-    /// What polluters leave of these pins them, too: then everybody needs a server.
-    private static let keepingFamilies: Set<SessionFamily> = [
-        .notifications, .listeningChannels,
-    ]
 
     init(seed: Int, families: Set<SessionFamily>, user: String, database: String, port: Int) throws
     {

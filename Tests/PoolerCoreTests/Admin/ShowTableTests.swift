@@ -11,7 +11,8 @@ import Testing
         avg_recv:n avg_sent:n avg_xact_time:n avg_query_time:n avg_wait_time:n \
         avg_client_parse_count:n avg_server_parse_count:n avg_bind_count:n avg_client_login_count:n \
         total_pin_count:n total_pin_time:n total_replay_count:n total_replay_wait_count:n \
-        total_probe_count:n total_audit_count:n total_leak_count:n total_reprepare_count:n
+        total_probe_count:n total_audit_count:n total_leak_count:n total_reprepare_count:n \
+        total_notification_count:n total_listener_loss_count:n
         """
     private static let sockets = """
         type:t user:t database:t replication:t state:t addr:t port:i local_addr:t local_port:i \
@@ -46,7 +47,7 @@ import Testing
             database:t user:t cl_active:i cl_waiting:i cl_active_cancel_req:i \
             cl_waiting_cancel_req:i sv_active:i sv_active_cancel:i sv_being_canceled:i sv_idle:i \
             sv_used:i sv_tested:i sv_login:i maxwait:i maxwait_us:i pool_mode:t load_balance_hosts:t \
-            sv_pinned:i
+            sv_pinned:i sv_listening:i
             """
         ),
         (.servers, sockets + " worker:i pins:t"),
@@ -60,7 +61,7 @@ import Testing
             bytes_sent:n xact_time:n query_time:n wait_time:n avg_client_parse_count:n \
             avg_server_parse_count:n avg_bind_count:n avg_client_login_count:n pin_count:n \
             pin_time:n replay_count:n replay_wait_count:n probe_count:n audit_count:n \
-            leak_count:n reprepare_count:n
+            leak_count:n reprepare_count:n notification_count:n listener_loss_count:n
             """
         ),
         (
@@ -70,7 +71,7 @@ import Testing
             bytes_sent:n xact_time:n query_time:n wait_time:n client_parse_count:n \
             server_parse_count:n bind_count:n client_login_count:n pin_count:n pin_time:n \
             replay_count:n replay_wait_count:n probe_count:n audit_count:n leak_count:n \
-            reprepare_count:n
+            reprepare_count:n notification_count:n listener_loss_count:n
             """
         ),
         (.totals, "name:t value:n"),
@@ -204,11 +205,12 @@ import Testing
         pool.serverLogin = 11
         pool.maxWaitMicroseconds = 12_000_013
         pool.serverPinned = 14
+        pool.serverListening = 15
         var snapshot = ConsoleSnapshot()
         snapshot.pools = [pool]
         let expected: [ShowValue] =
             [.text("shop"), .text("app")] + (1...13).map { .integer($0) }
-            + [.text("transaction"), .null, .integer(14)]
+            + [.text("transaction"), .null, .integer(14), .integer(15)]
         #expect(row(.pools, snapshot) == expected)
     }
 
@@ -261,8 +263,8 @@ import Testing
         ]
         let totals = (1...12).map { ShowValue.natural($0) }
         let averages = (101...112).map { ShowValue.natural($0) }
-        let ofSessions = (13...20).map { ShowValue.natural($0) }
-        let sessionAverages = (113...120).map { ShowValue.natural($0) }
+        let ofSessions = (13...22).map { ShowValue.natural($0) }
+        let sessionAverages = (113...122).map { ShowValue.natural($0) }
         #expect(row(.stats, snapshot) == [.text("shop")] + totals + averages + ofSessions)
         #expect(row(.statsTotals, snapshot) == [.text("shop")] + totals + ofSessions)
         #expect(row(.statsAverages, snapshot) == [.text("shop")] + averages + sessionAverages)
@@ -279,12 +281,13 @@ import Testing
         ]
         let ofSessions = [
             "pin_count", "pin_time", "replay_count", "replay_wait_count", "probe_count",
-            "audit_count", "leak_count", "reprepare_count",
+            "audit_count", "leak_count", "reprepare_count", "notification_count",
+            "listener_loss_count",
         ]
         let figures =
             ["total_", "avg_"].flatMap { prefix in names.map { ByteString(prefix + $0) } }
             + ofSessions.map { ByteString("total_\($0)") }
-        let values = Array(1...12) + Array(101...112) + Array(13...20) as [UInt64]
+        let values = Array(1...12) + Array(101...112) + Array(13...22) as [UInt64]
         let expected = zip(figures, values).map { [ShowValue.text($0), .natural($1)] }
         #expect(ShowKind.totals.definition.values(snapshot) == expected)
     }

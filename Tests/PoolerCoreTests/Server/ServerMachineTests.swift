@@ -13,6 +13,7 @@ import Testing
     ///
     ///     .  passes, and the answer is still owed   x  protocol violation
     ///     a  answers the request                    r  ready
+    ///     n  notifies
     ///     p  reports a setting                      c  begins a COPY from the client
     ///     f  fails, ReadyForQuery still to come     s  fails, and the server skips to the next Sync
     private static let rows: [(type: BackendMessageType, outcomes: String)] = [
@@ -34,7 +35,7 @@ import Testing
         (.negotiateProtocolVersion, "x x x x x x x x"),
         (.noData, ". . . . . a . ."),
         (.noticeResponse, ". . . . . . . ."),
-        (.notificationResponse, ". . . . . . . ."),
+        (.notificationResponse, "n n n n n n n n"),
         (.parameterDescription, ". . . . . . . ."),
         (.parameterStatus, "p p p p p p p p"),
         (.parseComplete, "x x x a x x x x"),
@@ -109,6 +110,7 @@ import Testing
         case ".", "c": ServerEvent.none
         case "a": expectation.map { $0.request == .bind ? ServerEvent.none : .answered($0) }
         case "f", "s": .failed(bodyStart: 5, bodyEnd: message.count, route: route)
+        case "n": .notification(start: 0)
         case "p": .parameterStatus(bodyStart: 5, bodyEnd: message.count)
         case "r": .ready(.inTransaction, route: route, isQuiet: true)
         case "x": .protocolViolation

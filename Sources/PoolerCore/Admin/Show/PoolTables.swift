@@ -54,6 +54,10 @@ private let poolColumns: [ShowColumn<PoolSnapshot>] = [
     .int4("sv_pinned", "Servers that stay with their client between transactions.") {
         $0.serverPinned
     },
+    .int4("sv_listening", "1 when a server listens for all clients that LISTEN; in no other count.")
+    {
+        $0.serverListening
+    },
 ]
 
 private let databaseColumns: [ShowColumn<DatabaseSnapshot>] = [

@@ -125,6 +125,8 @@ public struct SocketSnapshot: Equatable, Sendable {
     /// Why the server stays with its client between transactions, since when, and the beginning of
     /// the statement after which it did.
     public var pins: PinReasons = []
+    /// Whether the server listens for all clients of its pool.
+    public var isListener = false
     public var pinTime: Timestamp?
     public var pinStatement: ByteString = ""
     /// How many prepared statements are known on this connection.
@@ -172,6 +174,7 @@ public struct PoolSnapshot: Equatable, Sendable {
     public var serverActiveCancel = 0
     public var serverBeingCanceled = 0
     public var serverPinned = 0
+    public var serverListening = 0
     public var serverIdle = 0
     public var serverUsed = 0
     public var serverTested = 0

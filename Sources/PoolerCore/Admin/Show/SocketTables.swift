@@ -108,8 +108,11 @@ private func makeSocketColumns(
 private let socketColumns =
     makeSocketColumns { $0.state.text } + [
         .int4("worker", "The event loop that the connection belongs to.") { $0.worker },
-        .text("pins", "Why server and client stay together, as in SHOW PINS.") {
-            ByteString($0.pins.text)
+        .text(
+            "pins",
+            "Why server and client stay together, as in SHOW PINS; listener = for all that LISTEN."
+        ) {
+            ByteString($0.isListener ? "listener" : $0.pins.text)
         },
     ]
 
