@@ -202,21 +202,24 @@ public struct Pool: ~Copyable {
     public mutating func request(
         _ client: ClientID,
         of worker: WorkerID,
+        settings: SettingsID = .empty,
         now: Microseconds
     ) -> Assignment {
         if let failure, !failure.isTemporary, serverCount == 0, now < retryTime {
             return .fail(Self.repeated(failure))
         }
-        return .wait(ticket: waiters.join(client, of: worker, since: now))
+        return .wait(
+            ticket: waiters.join(client, of: worker, since: now, settings: settings)
+        )
     }
 
     /// Takes the client that is to get the next free server, unless there is none or the pool is
     /// paused.
     public mutating func takeWaiter() -> Waiter? { isPaused ? nil : waiters.next() }
 
-    /// The same for a server that is at home in `worker`.
-    public mutating func takeWaiter(near worker: WorkerID) -> Waiter? {
-        isPaused ? nil : waiters.next(near: worker)
+    /// The same for a server that is at home in `worker` and in the state `settings`.
+    public mutating func takeWaiter(near worker: WorkerID, in settings: SettingsID) -> Waiter? {
+        isPaused ? nil : waiters.next(near: worker, in: settings)
     }
 
     /// Notes that a client gives up.

@@ -32,7 +32,9 @@ public struct ClientSubscriptions: Sendable {
     /// The process of the server on which the client may have notified since its notifications were
     /// last known to have arrived; 0 when there is none.
     public var notifyingProcess: Int32 = 0
-    /// What is awaited of the listener: everything that was sent before this was asked for. 0: nothing.
+    /// What is awaited of the listener: everything that was sent before this was asked for.
+    ///
+    /// 0 for nothing.
     public var flushTicket: UInt64 = 0
     /// Whether a ReadyForQuery is kept back until then.
     public var keepsReady = false

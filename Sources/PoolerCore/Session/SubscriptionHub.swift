@@ -196,7 +196,7 @@ public struct SubscriptionHub: Sendable {
         return nextRound()
     }
 
-    /// The listener has said nothing for long: is it still there?
+    /// Finds out whether a listener that has said nothing for long is still there.
     public mutating func check() -> [SubscriptionOrder] {
         guard phase == .listening, round == nil else { return [] }
         round = Round()

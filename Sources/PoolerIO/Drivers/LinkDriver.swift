@@ -22,7 +22,12 @@ extension Worker {
         if pools[pool].gate.isOpen, let server = takeHomeServer(pool, for: slot) {
             return link(slot, server)
         }
-        switch pools[pool].shared.request(clients[slot].id, of: id, now: now) {
+        switch pools[pool].shared.request(
+            clients[slot].id,
+            of: id,
+            settings: clients[slot].settings,
+            now: now
+        ) {
         case .wait(let ticket):
             clients[slot].isWaiting = true
             clients[slot].ticket = ticket
@@ -312,7 +317,7 @@ extension Worker {
             return give(Match(server: servers[server].id, home: id, waiter: waiter))
         }
         guard !pools[pool].gate.isOpen, servedPool != pool,
-            let waiter = pools[pool].shared.takeWaiter(near: id)
+            let waiter = pools[pool].shared.takeWaiter(near: id, in: servers[server].settings)
         else { return offer(server) }
         let outerPool = exchange(&servedPool, with: pool)
         give(Match(server: servers[server].id, home: id, waiter: waiter))

@@ -56,8 +56,13 @@ final class SharedPool: Sendable {
     }
 
     /// Adds a client to the queue, or says why it cannot wait.
-    func request(_ client: ClientID, of worker: WorkerID, now: Microseconds) -> Assignment {
-        withLock { $0.request(client, of: worker, now: now) }
+    func request(
+        _ client: ClientID,
+        of worker: WorkerID,
+        settings: SettingsID,
+        now: Microseconds
+    ) -> Assignment {
+        withLock { $0.request(client, of: worker, settings: settings, now: now) }
     }
 
     /// Takes hold of a free server for the client that waits longest: one at home in the client's
@@ -115,9 +120,10 @@ final class SharedPool: Sendable {
         return choice
     }
 
-    /// Takes the client that waits longest, for a server that has just become free in a worker.
-    func takeWaiter(near worker: WorkerID) -> Waiter? {
-        withLock { $0.takeWaiter(near: worker) }
+    /// Takes the client that waits longest, for a server that has just become free in a worker; of
+    /// those that have waited about as long, one whom it suits.
+    func takeWaiter(near worker: WorkerID, in settings: SettingsID) -> Waiter? {
+        withLock { $0.takeWaiter(near: worker, in: settings) }
     }
 
     /// The server that has been free for longest; somebody may take it at any time.

@@ -1,4 +1,5 @@
 import PoolerCore
+import PostgresWire
 import TestSupport
 import Testing
 
@@ -61,20 +62,23 @@ import Testing
         _ = queue.join(Self.client(1), of: Self.other, since: 1_000)
         _ = queue.join(Self.client(2), of: Self.other, since: 1_050)
         let ticket = queue.join(Self.client(3), of: .chief, since: 1_100)
-        #expect(queue.next(near: .chief)?.client == Self.client(3))
+        #expect(queue.next(near: .chief, in: .empty)?.client == Self.client(3))
         #expect(queue.leave(Self.client(3), of: .chief, ticket: ticket) == false)
         #expect(queue.count == 2)
-        #expect(queue.next(near: .chief)?.client == Self.client(1), "nobody else of this worker")
-        #expect(queue.next(near: Self.other)?.client == Self.client(2))
+        #expect(
+            queue.next(near: .chief, in: .empty)?.client == Self.client(1),
+            "nobody else of this worker"
+        )
+        #expect(queue.next(near: Self.other, in: .empty)?.client == Self.client(2))
     }
 
     @Test func whoHasWaitedLongerIsServedFirst() {
         var queue = WaitQueue()
         _ = queue.join(Self.client(1), of: Self.other, since: 1_000)
         _ = queue.join(Self.client(2), of: .chief, since: 1_101)
-        #expect(queue.next(near: .chief)?.client == Self.client(1))
-        #expect(queue.next(near: .chief)?.client == Self.client(2))
-        #expect(queue.next(near: .chief) == nil)
+        #expect(queue.next(near: .chief, in: .empty)?.client == Self.client(1))
+        #expect(queue.next(near: .chief, in: .empty)?.client == Self.client(2))
+        #expect(queue.next(near: .chief, in: .empty) == nil)
     }
 
     /// However many of its own a worker has: who waits elsewhere is overtaken for a moment only.
@@ -84,10 +88,62 @@ import Testing
         var overtakers = 0
         for time in 1...1_000 {
             _ = queue.join(Self.client(UInt32(time)), of: .chief, since: Microseconds(time))
-            if queue.next(near: .chief)?.client == Self.client(0) { break }
+            if queue.next(near: .chief, in: .empty)?.client == Self.client(0) { break }
             overtakers += 1
         }
-        #expect((1...100).contains(overtakers))
+        #expect(overtakers == 8)
+    }
+
+    // MARK: With the server's settings
+
+    @Test func whoHasTheSettingsOfTheServerGoesFirst() {
+        let (state, another) = Self.twoStates()
+        var queue = WaitQueue()
+        _ = queue.join(Self.client(1), of: .chief, since: 0, settings: another)
+        _ = queue.join(Self.client(2), of: Self.other, since: 500, settings: state)
+        _ = queue.join(Self.client(3), of: .chief, since: 5_000, settings: state)
+        _ = queue.join(Self.client(4), of: .chief, since: 5_001, settings: state)
+        #expect(queue.next(near: .chief, in: state)?.client == Self.client(2), "it came before 3")
+        #expect(queue.next(near: .chief, in: state)?.client == Self.client(3))
+        #expect(queue.next(near: .chief, in: state)?.client == Self.client(1), "4 came too late")
+        #expect(queue.next(near: .chief, in: another)?.client == Self.client(4))
+    }
+
+    @Test func settingsCountForMoreThanTheWorker() {
+        let (state, another) = Self.twoStates()
+        var queue = WaitQueue()
+        _ = queue.join(Self.client(1), of: Self.other, since: 0, settings: state)
+        _ = queue.join(Self.client(2), of: .chief, since: 0, settings: another)
+        _ = queue.join(Self.client(3), of: .chief, since: 0, settings: state)
+        #expect(queue.next(near: .chief, in: state)?.client == Self.client(3))
+        #expect(queue.next(near: .chief, in: state)?.client == Self.client(1))
+    }
+
+    /// However many have the settings of the servers: who has others is overtaken for a moment only.
+    @Test func nobodyIsOvertakenForLongBecauseOfSettings() {
+        let (state, another) = Self.twoStates()
+        var queue = WaitQueue()
+        _ = queue.join(Self.client(0), of: .chief, since: 0, settings: another)
+        var overtakers = 0
+        for time in stride(from: 10, through: 100_000, by: 10) {
+            _ = queue.join(
+                Self.client(UInt32(time)),
+                of: .chief,
+                since: Microseconds(time),
+                settings: state
+            )
+            if queue.next(near: .chief, in: state)?.client == Self.client(0) { break }
+            overtakers += 1
+        }
+        #expect(overtakers == 8)
+    }
+
+    private static func twoStates() -> (SettingsID, SettingsID) {
+        var states = SettingsStates()
+        return (
+            states.setting("a", to: "1", in: .empty, isReported: false),
+            states.setting("a", to: "2", in: .empty, isReported: false)
+        )
     }
 
     private static let other = WorkerID(index: 1)
