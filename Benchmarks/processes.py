@@ -236,7 +236,8 @@ class Pooler:
         file = folder / f"{label}.ini"
         file.write_text("\n".join(lines) + "\n")
         prefix = workplace.unprivileged(program)
-        self.process = workplace.start([*prefix, program, file], self.log, environment)
+        rights = ["-u", "root"] if os.geteuid() == 0 and not prefix else []
+        self.process = workplace.start([*prefix, program, *rights, file], self.log, environment)
         if not wait_for_port(self.port, self.process):
             raise BenchmarkError(f"{name} did not start: {workplace.tail(self.log)}")
         # setpriv has become the pooler by now: same process, same id.

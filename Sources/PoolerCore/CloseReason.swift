@@ -38,6 +38,10 @@ public enum CloseReason: Equatable, Sendable {
     case poolerShuttingDown
     case serverShuttingDown
     case transactionInStatementMode
+    /// disable_pqexec.
+    case simpleQueryDisabled
+    /// server_fast_close.
+    case serverFastClose
     case settingsRejected
     /// max_pinned; the reasons why the client needs its server.
     case tooManyPinned(PinReasons)
@@ -94,6 +98,8 @@ public enum CloseReason: Equatable, Sendable {
         case .serverShuttingDown: "server shutting down"
         case .transactionInStatementMode:
             "transaction blocks not allowed in statement pooling mode"
+        case .simpleQueryDisabled: "PQexec disallowed"
+        case .serverFastClose: "server connection closed for maintenance (server_fast_close)"
         case .settingsRejected: "invalid server parameter"
         case .tooManyPinned(let reasons):
             "session needs a server of its own (\(reasons.text)), too many do (max_pinned)"

@@ -28,6 +28,12 @@ struct Martlet: ParsableCommand {
     @Flag(name: .shortAndLong, help: "Log more; may be given several times.")
     var verbose: Int
 
+    @Flag(name: .shortAndLong, help: "Run in the background; needs the setting pidfile.")
+    var daemon = false
+
+    @Option(name: .shortAndLong, help: "Run as this user of the operating system.")
+    var user: String?
+
     @Flag(name: [.customShort("V"), .long], help: "Show the version.")
     var version = false
 
@@ -40,6 +46,8 @@ struct Martlet: ParsableCommand {
             var options = StartOptions()
             options.isQuiet = quiet
             options.verbosity = verbose
+            options.isDaemon = daemon
+            options.user = user ?? ""
             try Pooler.run(try source(), options)
         } catch {
             complain("martlet: \(error)")

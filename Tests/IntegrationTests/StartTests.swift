@@ -87,7 +87,7 @@ import Testing
                 )
             try text.write(toFile: other + "/pooler.ini", atomically: false, encoding: .utf8)
             let process = try ChildProcess(
-                [Pooler.executable, other + "/pooler.ini"],
+                Pooler.command + [other + "/pooler.ini"],
                 output: other + "/log"
             )
             defer { process.stop(signal: SIGQUIT) }
@@ -126,7 +126,7 @@ import Testing
             "postgres://app:\(PostgresServer.password(of: "app"))@127.0.0.1:\(server.port)/app"
         let directory = try ScratchDirectory.make("url")
         let process = try ChildProcess(
-            [Pooler.executable] + (asArgument ? [url] : []),
+            Pooler.command + (asArgument ? [url] : []),
             environment: asArgument ? [:] : ["DATABASE_URL": url],
             output: directory + "/log"
         )

@@ -111,6 +111,30 @@ static inline int martlet_open_append(const char *path) {
     return fd < 0 ? -errno : fd;
 }
 
+// Returns the number of the user with a name, or -1.
+int64_t martlet_user_id(const char *name);
+
+// Makes the process another user's, with all groups of that user. Returns 0 or a negative errno.
+int martlet_become_user(const char *name);
+
+// Goes on as a process in the background; the one that was started ends when martlet_leave_terminal is
+// called, or with status 1 when that never happens. Returns what to pass there, or a negative errno.
+// There must be no other threads yet.
+int martlet_daemonize(void);
+int martlet_leave_terminal(int ready);
+
+// Sends a message to the supervisor's socket at a path (NOTIFY_SOCKET). Returns 0 or a negative errno.
+int martlet_notify(const char *path, const void *state, size_t size);
+
+// The system's log; the facility is LOG_DAEMON or another of syslog.h.
+void martlet_open_syslog(const char *ident, int facility);
+void martlet_syslog(int priority, const char *text);
+void martlet_close_syslog(void);
+
+// Returns the address family of a stream socket that was passed in, or -1 for anything else, and whether
+// it listens. The socket is made non-blocking and closed on exec.
+int martlet_socket_kind(int fd, int *is_listening);
+
 static inline int martlet_bind(int fd, const struct sockaddr_storage *address, socklen_t size) {
     return bind(fd, (const struct sockaddr *)address, size) < 0 ? -errno : 0;
 }

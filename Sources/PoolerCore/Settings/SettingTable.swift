@@ -76,6 +76,14 @@ public let settingTable: [SettingRow] = [
         .timeouts,
         doc: "Disconnect a client that has not logged in after this long. 0 = never."
     ),
+    .value(
+        "conffile",
+        \.conffile,
+        .path,
+        .live,
+        .process,
+        doc: "The file that RELOAD reads: the one given at the start, unless it names another."
+    ),
     .int(
         "default_pool_size",
         \.defaultPoolSize,
@@ -83,6 +91,13 @@ public let settingTable: [SettingRow] = [
         .pooling,
         override: .in(.databases, .users, as: "pool_size", at: \.poolSize),
         doc: "Server connections per database and user. 0 = unlimited."
+    ),
+    .bool(
+        "disable_pqexec",
+        \.disablePqexec,
+        .live,
+        .pooling,
+        doc: "Disconnect clients that send a simple Query, which can hold several statements."
     ),
     .duration(
         "dns_max_ttl",
@@ -97,6 +112,13 @@ public let settingTable: [SettingRow] = [
         .live,
         .network,
         doc: "How long it is remembered that a host name has no address."
+    ),
+    .duration(
+        "dns_zone_check_period",
+        \.dnsZoneCheckPeriod,
+        .live,
+        .compatibility,
+        doc: "How often PgBouncer looks for a changed zone. Martlet ignores it: see dns_max_ttl."
     ),
     .duration(
         "idle_transaction_timeout",
@@ -133,6 +155,14 @@ public let settingTable: [SettingRow] = [
             """
             Give a client only servers that know no custom setting (app.tenant) of others: it is NULL.
             """
+    ),
+    .value(
+        "job_name",
+        \.jobName,
+        .text,
+        .restart,
+        .compatibility,
+        doc: "Name of PgBouncer's service on Windows. Martlet ignores it."
     ),
     .value(
         "listen_addr",
@@ -174,6 +204,14 @@ public let settingTable: [SettingRow] = [
         .logging,
         doc: "Log every disconnect, with its reason."
     ),
+    .keyword(
+        "log_format",
+        \.logFormat,
+        .live,
+        .logging,
+        pgbouncer: .pgbouncer,
+        doc: "How lines are written: pgbouncer = as PgBouncer does, json = one object in a line."
+    ),
     .bool(
         "log_pooler_errors",
         \.logPoolerErrors,
@@ -195,6 +233,14 @@ public let settingTable: [SettingRow] = [
         .live,
         .process,
         doc: "File to append the log to; reopened at RELOAD."
+    ),
+    .value(
+        "login_notify_message",
+        \.loginNotifyMessage,
+        .text,
+        .live,
+        .pooling,
+        doc: "Text of a NOTICE that every client gets at the end of its login."
     ),
     .int(
         "max_client_conn",
@@ -315,6 +361,14 @@ public let settingTable: [SettingRow] = [
         .compatibility,
         doc: "Size of PgBouncer's buffers. Martlet ignores it: its buffers size themselves."
     ),
+    .duration(
+        "pool_idle_timeout",
+        \.poolIdleTimeout,
+        .live,
+        .servers,
+        doc:
+            "Forget a pool that had neither clients nor servers this long, and its statistics. 0 = never."
+    ),
     .keyword(
         "pool_mode",
         \.poolMode,
@@ -362,6 +416,14 @@ public let settingTable: [SettingRow] = [
         .pooling,
         doc: "How long a client waits before the reserve may be used. 0 = never use it."
     ),
+    .value(
+        "resolv_conf",
+        \.resolvConf,
+        .path,
+        .restart,
+        .compatibility,
+        doc: "Resolver configuration of PgBouncer. Martlet ignores it: it asks the system."
+    ),
     .int(
         "sbuf_loopcnt",
         \.sbufLoopcnt,
@@ -398,6 +460,17 @@ public let settingTable: [SettingRow] = [
         .live,
         .servers,
         doc: "Give up connecting and logging in to a server after this long. 0 = no limit."
+    ),
+    .bool(
+        "server_fast_close",
+        \.serverFastClose,
+        .live,
+        .servers,
+        doc:
+            """
+            In session mode, close a server that has to be replaced when its transaction is over, with \
+            its client.
+            """
     ),
     .duration(
         "server_idle_timeout",
@@ -464,6 +537,13 @@ public let settingTable: [SettingRow] = [
         doc:
             "Listen for all clients of a pool on one server connection. off = LISTEN keeps its server."
     ),
+    .bool(
+        "so_reuseport",
+        \.soReuseport,
+        .restart,
+        .network,
+        doc: "Let several processes listen on the same port; the kernel spreads clients over them."
+    ),
     .duration(
         "stats_period",
         \.statsPeriod,
@@ -479,6 +559,30 @@ public let settingTable: [SettingRow] = [
         .live,
         .authentication,
         doc: "Users who may run SHOW commands on the console, separated by commas."
+    ),
+    .bool(
+        "syslog",
+        \.syslog,
+        .live,
+        .logging,
+        doc: "Write the log to the system's log, too."
+    ),
+    .keyword(
+        "syslog_facility",
+        \.syslogFacility,
+        .live,
+        .logging,
+        pgbouncer: .daemon,
+        doc: "Under what the system's log files the lines."
+    ),
+    .value(
+        "syslog_ident",
+        \.syslogIdent,
+        .text,
+        .live,
+        .logging,
+        pgbouncer: "pgbouncer",
+        doc: "The name under which lines stand in the system's log."
     ),
     .bool(
         "tcp_defer_accept",
@@ -571,6 +675,14 @@ public let settingTable: [SettingRow] = [
         .restart,
         .network,
         doc: "Permissions of the Unix socket, an octal number with its leading 0."
+    ),
+    .value(
+        "user",
+        \.user,
+        .text,
+        .restart,
+        .process,
+        doc: "User of the operating system to run as, when started by root; -u wins over it."
     ),
     .int(
         "verbose",

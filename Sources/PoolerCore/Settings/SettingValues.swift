@@ -60,6 +60,20 @@ public enum NotificationLoss: String, SettingKeyword {
     case disconnect
 }
 
+/// How lines of the log are written.
+public enum LogFormat: String, SettingKeyword {
+    /// As PgBouncer writes them.
+    case pgbouncer
+    /// One object in a line.
+    case json
+}
+
+/// Under what the system's log files the lines.
+public enum SyslogFacility: String, SettingKeyword {
+    case auth, authpriv, daemon, user
+    case local0, local1, local2, local3, local4, local5, local6, local7
+}
+
 /// How clients prove who they are.
 public enum AuthType: String, SettingKeyword {
     /// Anybody may log in under any name.

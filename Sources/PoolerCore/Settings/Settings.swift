@@ -13,9 +13,13 @@ public import PostgresWire
 /// .pgbouncer)`.
 public struct Settings: Sendable, Equatable {
     // Process.
+    /// The file that RELOAD reads.
+    public var conffile = ""
     public var ioBackend = IOBackend.auto
     public var logfile = ""
     public var pidfile = ""
+    /// The user of the operating system to run as; empty: the one who starts it.
+    public var user = ""
     /// 0 means one for each core.
     public var workers = 0
 
@@ -26,6 +30,7 @@ public struct Settings: Sendable, Equatable {
     public var unixSocketDir = "/tmp"
     public var unixSocketMode = 0o777
     public var unixSocketGroup = ""
+    public var soReuseport = false
     public var tcpDeferAccept = true
     public var tcpKeepalive = true
     public var tcpKeepcnt = 0
@@ -71,6 +76,8 @@ public struct Settings: Sendable, Equatable {
     public var ignoreStartupParameters: [ByteString] = []
     public var trackExtraParameters: [ByteString] = ["IntervalStyle"]
     public var applicationNameAddHost = false
+    public var disablePqexec = false
+    public var loginNotifyMessage = ""
 
     // Server connections.
     public var serverResetQuery: ByteString = "DISCARD ALL"
@@ -82,6 +89,8 @@ public struct Settings: Sendable, Equatable {
     public var serverConnectTimeout: Microseconds = .seconds(15)
     public var serverLoginRetry: Microseconds = .seconds(15)
     public var autodbIdleTimeout: Microseconds = .seconds(3600)
+    public var poolIdleTimeout: Microseconds = 0
+    public var serverFastClose = false
 
     // Timeouts.
     public var clientLoginTimeout: Microseconds = .seconds(60)
@@ -107,9 +116,16 @@ public struct Settings: Sendable, Equatable {
     public var logStats = true
     public var statsPeriod: Microseconds = .seconds(60)
     public var verbose = 0
+    public var logFormat = LogFormat.pgbouncer
+    public var syslog = false
+    public var syslogIdent = "martlet"
+    public var syslogFacility = SyslogFacility.daemon
 
     // Accepted for PgBouncer's sake, without effect.
+    public var dnsZoneCheckPeriod: Microseconds = 0
+    public var jobName = "pgbouncer"
     public var pktBuf = 4096
+    public var resolvConf = ""
     public var sbufLoopcnt = 5
 
     /// Makes the settings of an empty section of `flavor`.

@@ -125,6 +125,12 @@ extension Worker {
                 offset = end
                 hasEndedMessage = clients[slot].machine.isBetweenMessages
             case .message(let request, let header):
+                if settings.disablePqexec, case .query = request,
+                    header.typeByte == FrontendMessageType.query.rawValue
+                {
+                    flushToServer(slot, bytes)
+                    return closeClient(slot, .simpleQueryDisabled)
+                }
                 if !clients[slot].hasServer {
                     if case .terminate = request {
                         flushToClient(slot, bytes)

@@ -466,6 +466,11 @@ extension Worker {
         writer.write(pools[pool].shared.withLock { $0.fixedParameters })
         writer.write(states.reportedMessages(of: clients[slot].settings))
         writer.backendKeyData(cancelKey(of: slot))
+        if !settings.loginNotifyMessage.isEmpty {
+            writer.noticeResponse(
+                ErrorResponse(.notice, .successfulCompletion, settings.loginNotifyMessage)
+            )
+        }
         writer.readyForQuery(.idle)
         clients[slot].transport.send(unsafe writer.bytes.span.bytes, reactor)
         logClientLogin(slot)

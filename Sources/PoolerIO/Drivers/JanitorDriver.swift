@@ -27,6 +27,10 @@ extension Worker {
         if isChief {
             advanceStatistics()
             mustAdvanceLifecycle = true
+            if let period = supervisor.watchdogPeriod, now - lastSignOfLife >= period {
+                lastSignOfLife = now
+                supervisor.isAlive()
+            }
         }
     }
 
@@ -164,6 +168,11 @@ extension Worker {
         {
             return closeClient(client, .pinTimeout(servers[slot].pins))
         }
+        if servers[slot].isCloseNeeded, settings.serverFastClose, servers[slot].machine.isClean,
+            case .session = limits.poolMode
+        {
+            return closeClient(client, .serverFastClose)
+        }
         if limits.idleTransactionTimeout > 0, servers[slot].machine.isSettled,
             servers[slot].machine.transactionStatus != .idle,
             now - servers[slot].lastAnswerTime >= limits.idleTransactionTimeout
@@ -195,10 +204,12 @@ extension Worker {
         forgetIfUnused(shared)
     }
 
-    /// A pool of a database that only the `*` entry knows goes after autodb_idle_timeout.
+    /// A pool that nobody uses goes after pool_idle_timeout; of a database that only the `*` entry knows,
+    /// after autodb_idle_timeout.
     private mutating func forgetIfUnused(_ pool: SharedPool) {
-        let limit = settings.autodbIdleTimeout
-        guard limit > 0, directory.configuration.databases[pool.key.database] == nil else { return }
+        let isKnown = directory.configuration.databases[pool.key.database] != nil
+        let limits = [settings.poolIdleTimeout, isKnown ? 0 : settings.autodbIdleTimeout]
+        guard let limit = limits.filter({ $0 > 0 }).min() else { return }
         let now = now
         var unused: [SettingsID] = []
         let isForgotten = shared.pools.forget(pool) { pool in

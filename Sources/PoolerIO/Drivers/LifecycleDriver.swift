@@ -45,6 +45,11 @@ extension Worker {
     ///
     /// - Returns: the order to use it, or why that cannot be; the failure has been logged.
     mutating func readConfigurationAgain() -> Result<Order, ConfigurationError> {
+        supervisor.isReloading(at: martlet_monotonic_microseconds())
+        defer { supervisor.isReady() }
+        if case .file = source, !settings.conffile.isEmpty {
+            source = .file(path: settings.conffile)
+        }
         var loaded: (Configuration, UserList)
         do throws(ConfigurationError) {
             loaded = try source.load()
@@ -59,7 +64,7 @@ extension Worker {
             log.warning("\(row.name) is changed in the file: that takes effect at the next start")
         }
         do throws(SystemError) {
-            try sink.open(configuration.settings.logfile)
+            try sink.open(configuration.settings)
         } catch {
             log.warning("\(error)")
         }
@@ -216,6 +221,7 @@ extension Worker {
             return shared.finish()
         }
         log.info("\(text)")
+        supervisor.isStopping()
         lifecycle.shutdown = mode
         let descriptors = tcpListenerDescriptors
         if issue(.lifecycle(lifecycle), sequel: .closeListeners(descriptors)) != nil {

@@ -19,9 +19,10 @@ package enum ConfigurationSource: Sendable {
             return (url.configuration(), UserList())
         case .file(let path):
             let contents = try Self.contents(of: path)
-            let configuration = try Configuration.parse(path: path, contents: contents) {
+            var configuration = try Configuration.parse(path: path, contents: contents) {
                 path throws(FileUnavailable) in try Self.readFile(path)
             }
+            if configuration.settings.conffile.isEmpty { configuration.settings.conffile = path }
             return (configuration, try Self.users(configuration.settings.authFile))
         }
     }

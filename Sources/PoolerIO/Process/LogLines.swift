@@ -11,10 +11,8 @@ extension Worker {
         let database = clients[slot].database.isEmpty ? "(nodb)" : clients[slot].database.text
         let user = clients[slot].user.isEmpty ? "(nouser)" : clients[slot].user.text
         let address = clients[slot].address.logText
-        log.log(
-            level: level,
-            "C-\(Self.pointerText(clients[slot].number)): \(database)/\(user)@\(address) \(text())"
-        )
+        let number = Self.pointerText(clients[slot].number)
+        write(level, text(), "C-\(number)", database, user, address)
     }
 
     /// Writes a line about a server: `S-0x1a: db/user@host:port text`.
@@ -22,12 +20,30 @@ extension Worker {
         guard log.logLevel <= level else { return }
         let key = pools[servers[slot].pool].key
         let endpoint = servers[slot].endpoint
+        let address = "\(endpoint.host):\(endpoint.port)"
+        let number = Self.pointerText(servers[slot].number)
+        write(level, text(), "S-\(number)", key.database.text, key.user.text, address)
+    }
+
+    /// Writes a line about a connection; what it is about stands in front, or apart.
+    private func write(
+        _ level: Logger.Level,
+        _ text: String,
+        _ connection: String,
+        _ database: String,
+        _ user: String,
+        _ address: String
+    ) {
+        guard sink.wantsFields else {
+            return log.log(level: level, "\(connection): \(database)/\(user)@\(address) \(text)")
+        }
         log.log(
             level: level,
-            """
-            S-\(Self.pointerText(servers[slot].number)): \(key.database)/\(key.user)@\
-            \(endpoint.host):\(endpoint.port) \(text())
-            """
+            "\(text)",
+            metadata: [
+                "connection": "\(connection)", "database": "\(database)", "user": "\(user)",
+                "address": "\(address)",
+            ]
         )
     }
 

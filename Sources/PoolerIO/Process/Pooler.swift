@@ -11,6 +11,10 @@ package struct StartOptions: Sendable {
     package var isQuiet = false
     /// -v: how often it was given.
     package var verbosity = 0
+    /// -d: in the background.
+    package var isDaemon = false
+    /// -u: the user of the operating system to run as; empty: the one of the settings.
+    package var user = ""
 
     package init() {}
 }
@@ -27,15 +31,24 @@ package enum Pooler {
         var (configuration, users) = try source.load()
         configuration.settings.verbose = max(configuration.settings.verbose, options.verbosity)
         let settings = configuration.settings
+        try becomeUser(options.user.isEmpty ? settings.user : options.user)
+        if options.isDaemon && settings.pidfile.isEmpty {
+            throw StartError("daemon needs pidfile configured")
+        }
+        try PIDFile.check(settings.pidfile)
+        let terminal = options.isDaemon ? try goToBackground() : nil
+        let supervisor = Supervisor()
         let sink = LogSink()
-        try sink.open(settings.logfile)
+        try sink.open(settings)
         var log = Logger(label: "martlet") { _ in PgBouncerLogHandler(sink) }
         log.logLevel = Worker.logLevel(settings.verbose)
         for line in users.brokenLines { log.warning("\(line)") }
 
         let signals = try Signals()
         raiseDescriptorLimit(settings, log)
-        let listeners = try Listener.open(settings) { log.warning("\($0)") }
+        let listeners = try Listener.open(settings, passed: supervisor.descriptors) {
+            log.warning("\($0)")
+        }
         guard !listeners.isEmpty else { throw StartError("nowhere to listen on") }
         let pidfile = try PIDFile(settings.pidfile)
         sink.setQuiet(options.isQuiet)
@@ -56,6 +69,7 @@ package enum Pooler {
             directory: Directory(configuration: configuration, users: users, seedKey: seedKey),
             source: source,
             options: options,
+            supervisor: supervisor,
             sink: sink,
             log: log
         )
@@ -68,11 +82,45 @@ package enum Pooler {
             \(workerCount) worker\(workerCount == 1 ? "" : "s")
             """
         )
+        if let terminal { try leaveTerminal(terminal, sink) }
+        supervisor.isReady()
         try chief.run()
         threads.join()
         chief.stopListening()
         pidfile.remove()
         log.info("process ends")
+    }
+
+    /// Gives up the rights of root for those of a user, and refuses to keep them by accident.
+    private static func becomeUser(_ user: String) throws(StartError) {
+        if user.isEmpty {
+            guard geteuid() != 0 else {
+                throw StartError(
+                    "Martlet should not run as root: name a user with -u or the setting `user`"
+                )
+            }
+            return
+        }
+        let number = unsafe martlet_user_id(user)
+        guard number >= 0 else { throw StartError("no user \"\(user)\" on this machine") }
+        if number == Int64(geteuid()) { return }
+        let status = unsafe martlet_become_user(user)
+        guard status == 0 else {
+            throw StartError("cannot become \(SystemError(call: user, code: -status))")
+        }
+    }
+
+    /// Goes on as another process; the first one waits until that is up.
+    private static func goToBackground() throws(SystemError) -> Int32 {
+        let descriptor = martlet_daemonize()
+        guard descriptor >= 0 else { throw SystemError(call: "daemonize", code: -descriptor) }
+        return descriptor
+    }
+
+    private static func leaveTerminal(_ descriptor: Int32, _ sink: LogSink) throws(SystemError) {
+        sink.setQuiet(true)
+        let status = martlet_leave_terminal(descriptor)
+        guard status == 0 else { throw SystemError(call: "/dev/null", code: -status) }
     }
 
     /// One event loop for each core that the process may use, unless the settings say otherwise.
@@ -110,9 +158,7 @@ struct PIDFile {
     init(_ path: String) throws(StartError) {
         self.path = path
         guard !path.isEmpty else { return }
-        if let process = Self.process(at: path), kill(process, 0) == 0 || martlet_errno() == EPERM {
-            throw StartError("pidfile exists, another instance running? \(path)")
-        }
+        try Self.check(path)
         _ = unsafe unlink(path)
         let descriptor = unsafe martlet_open_append(path)
         guard descriptor >= 0 else {
@@ -121,6 +167,13 @@ struct PIDFile {
         let text = Array("\(getpid())\n".utf8)
         _ = unsafe write(descriptor, text, text.count)
         close(descriptor)
+    }
+
+    /// Refuses a file that a process has written which is alive.
+    static func check(_ path: String) throws(StartError) {
+        if let process = process(at: path), kill(process, 0) == 0 || martlet_errno() == EPERM {
+            throw StartError("pidfile exists, another instance running? \(path)")
+        }
     }
 
     private static func process(at path: String) -> pid_t? {

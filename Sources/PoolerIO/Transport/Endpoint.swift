@@ -90,6 +90,14 @@ enum Endpoint: Equatable, Sendable {
         }
         return (storage, socklen_t(offset + bytes.count + (isAbstract ? 0 : 1)))
     }
+
+    /// The path of the address of a Unix socket; one in the abstract namespace begins with `@`.
+    static func path(of storage: sockaddr_storage) -> String {
+        let offset = MemoryLayout<sa_family_t>.size
+        var bytes = unsafe withUnsafeBytes(of: storage) { unsafe Array($0.dropFirst(offset)) }
+        if bytes[0] == 0 { bytes[0] = UInt8(ascii: "@") }
+        return String(decoding: bytes.prefix { $0 != 0 }, as: UTF8.self)
+    }
 }
 
 /// The socket options that the configuration asks for.

@@ -9,26 +9,39 @@ struct Listener: Sendable {
     /// The path of a Unix socket; nil for TCP.
     let path: String?
     let logText: String
+    /// Whether the supervisor has opened it, to whom its file belongs then.
+    var isPassed = false
 
     /// Takes no more clients, and removes the file of a Unix socket.
     mutating func stop() {
         guard descriptor >= 0 else { return }
         close(descriptor)
         descriptor = -1
-        if let path, !path.hasPrefix("@") { _ = unsafe unlink(path) }
+        if let path, !path.hasPrefix("@"), !isPassed { _ = unsafe unlink(path) }
     }
 
     /// Takes no more clients; the socket is closed when all workers have done so.
     mutating func forget() { descriptor = -1 }
 
-    /// Opens the sockets that the settings ask for.
+    /// Opens the sockets that the settings ask for, unless the supervisor has opened others.
     ///
-    /// - Parameter warn: told of every address that cannot be had.
+    /// - Parameters:
+    ///   - passed: the sockets of the supervisor.
+    ///   - warn: told of every address that cannot be had, and of what is not looked at.
     /// - Throws: when TCP was asked for and no address can be had, or the Unix socket is in use.
     static func open(
         _ settings: Settings,
+        passed: [Int32] = [],
         warn: (String) -> Void
     ) throws(StartError) -> [Listener] {
+        if !passed.isEmpty {
+            if !settings.listenAddr.isEmpty {
+                warn("listen_addr is not looked at: the supervisor has passed sockets")
+            }
+            return try passed.map { descriptor throws(StartError) in
+                try take(descriptor, settings)
+            }
+        }
         // The Unix socket first: who sees the port open finds the socket, too.
         var listeners = settings.unixSocketDir.isEmpty ? [] : [try unix(settings)]
         let unixCount = listeners.count
@@ -48,6 +61,38 @@ struct Listener: Sendable {
         return listeners
     }
 
+    /// Takes a socket that the supervisor has opened.
+    private static func take(
+        _ descriptor: Int32,
+        _ settings: Settings
+    ) throws(StartError) -> Listener {
+        var isListening: Int32 = 0
+        let family = unsafe martlet_socket_kind(descriptor, &isListening)
+        guard family >= 0, isListening != 0 else {
+            throw StartError("descriptor \(descriptor) is not a listening socket")
+        }
+        var storage = sockaddr_storage()
+        guard unsafe martlet_local_address(descriptor, &storage) == 0 else {
+            throw StartError("\(SystemError.current("getsockname"))")
+        }
+        if family == AF_UNIX {
+            let path = Endpoint.path(of: storage)
+            return Listener(
+                descriptor: descriptor,
+                path: path,
+                logText: "unix:\(path)",
+                isPassed: true
+            )
+        }
+        SocketOptions.apply(settings, toListener: descriptor)
+        return Listener(
+            descriptor: descriptor,
+            path: nil,
+            logText: SocketAddress(storage).logText,
+            isPassed: true
+        )
+    }
+
     private static func addresses(of name: String, port: Int) -> [SocketAddress] {
         if name == "*" {
             return ["0.0.0.0", "::"].compactMap { SocketAddress(numeric: $0, port: port) }
@@ -62,6 +107,13 @@ struct Listener: Sendable {
     ) throws(SystemError) -> Listener {
         let descriptor = try stream(address.family)
         _ = martlet_set_option(descriptor, SOL_SOCKET, SO_REUSEADDR, 1)
+        if settings.soReuseport {
+            let status = martlet_set_option(descriptor, SOL_SOCKET, SO_REUSEPORT, 1)
+            guard status == 0 else {
+                close(descriptor)
+                throw SystemError(call: "so_reuseport", code: -status)
+            }
+        }
         if address.family == AF_INET6 {
             _ = martlet_set_option(descriptor, Int32(IPPROTO_IPV6), IPV6_V6ONLY, 1)
         }

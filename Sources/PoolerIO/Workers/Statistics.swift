@@ -35,9 +35,9 @@ extension Worker {
 
     /// All workers have told what they counted in a period.
     mutating func endPeriod(_ totals: [DatabaseTotals]) {
-        if settings.logStats {
-            log.info("\(statistics.period.overall(totals, now: now).logText)")
-        }
+        let text = statistics.period.overall(totals, now: now).logText
+        if settings.logStats { log.info("\(text)") }
+        supervisor.status(text)
         statistics.period.periodEnded(totals, now: now)
     }
 }

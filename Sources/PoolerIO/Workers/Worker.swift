@@ -61,8 +61,11 @@ struct Worker: ~Copyable {
     /// What nonces, salts and cancel keys are made of.
     var secretBytes = RandomReserve()
     var log: Logger
-    let source: ConfigurationSource
+    var source: ConfigurationSource
     let options: StartOptions
+    let supervisor: Supervisor
+    /// When the supervisor was last told that the loop goes round.
+    var lastSignOfLife: Microseconds = 0
     let sink: LogSink
     /// The chief's only: console commands that wait, and orders that are being carried out.
     var consoleWaits: [ConsoleWait] = []
@@ -109,6 +112,7 @@ struct Worker: ~Copyable {
         statements = start.shared.statements
         source = start.source
         options = start.options
+        supervisor = start.supervisor
         sink = start.sink
         log = start.log
         now = martlet_monotonic_microseconds()
@@ -266,6 +270,7 @@ struct WorkerStart: Sendable {
     let directory: Directory
     let source: ConfigurationSource
     let options: StartOptions
+    let supervisor: Supervisor
     let sink: LogSink
     let log: Logger
 }

@@ -86,6 +86,9 @@ final class Pooler {
         return tests.deletingLastPathComponent().appendingPathComponent("martlet").path
     }()
 
+    /// The program, which will not run as root unless it is told to.
+    static let command = [executable] + (geteuid() == 0 ? ["-u", "root"] : [])
+
     /// What MARTLET_TEST_SETTINGS adds to the settings of every pooler.
     private static let environmentSettings: [String: String] = {
         let text = ProcessInfo.processInfo.environment["MARTLET_TEST_SETTINGS"] ?? ""
@@ -116,7 +119,7 @@ final class Pooler {
     }
 
     private static func launch(_ directory: String) throws -> ChildProcess {
-        try ChildProcess([executable, directory + "/pooler.ini"], output: directory + "/log")
+        try ChildProcess(command + [directory + "/pooler.ini"], output: directory + "/log")
     }
 
     // MARK: - The process

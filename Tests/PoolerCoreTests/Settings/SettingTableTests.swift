@@ -6,7 +6,7 @@ import Testing
     @Test func namesAreInOrderAndUnique() {
         let names = settingTable.map(\.name)
         #expect(names == Set(names).sorted())
-        #expect(names.count == 74)
+        #expect(names.count == 88)
     }
 
     @Test(arguments: Flavor.allCases)
@@ -72,6 +72,7 @@ import Testing
                     "listen_port 6543 6432",
                     "max_client_conn 10000 100",
                     "pool_mode transaction session",
+                    "syslog_ident martlet pgbouncer",
                 ]
         )
     }
@@ -79,6 +80,10 @@ import Testing
     @Test func pgbouncerDefaultsAreThoseOfPgBouncer() {
         let expected = [
             "admin_users": "", "autodb_idle_timeout": "3600", "cancel_wait_timeout": "10",
+            "disable_pqexec": "0", "dns_zone_check_period": "0", "job_name": "pgbouncer",
+            "login_notify_message": "", "pool_idle_timeout": "0", "resolv_conf": "",
+            "server_fast_close": "0", "so_reuseport": "0", "syslog": "0",
+            "syslog_facility": "daemon", "syslog_ident": "pgbouncer", "user": "",
             "client_login_timeout": "60", "default_pool_size": "20", "dns_max_ttl": "15",
             "listen_backlog": "128", "max_packet_size": "2147483647",
             "max_prepared_statements": "200", "pkt_buf": "4096", "query_wait_notify": "5",
@@ -102,9 +107,9 @@ import Testing
         }
         #expect(
             settingsNeedingRestart(from: Settings(), to: changed).map(\.name) == [
-                "listen_addr", "listen_backlog", "listen_port", "pidfile", "pkt_buf",
-                "track_extra_parameters", "unix_socket_dir", "unix_socket_group",
-                "unix_socket_mode", "workers",
+                "job_name", "listen_addr", "listen_backlog", "listen_port", "pidfile", "pkt_buf",
+                "resolv_conf", "so_reuseport", "track_extra_parameters", "unix_socket_dir",
+                "unix_socket_group", "unix_socket_mode", "user", "workers",
             ]
         )
         #expect(settingsNeedingRestart(from: changed, to: changed).isEmpty)

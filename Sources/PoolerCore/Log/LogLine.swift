@@ -1,0 +1,93 @@
+// How a line of the log is written: as PgBouncer does, or as an object of JSON.
+
+/// How grave a line is; the raw value is its syslog priority.
+public enum LogLevel: Int, Sendable {
+    case fatal = 2
+    case error = 3
+    case warning = 4
+    /// PgBouncer's LOG.
+    case log = 6
+    case debug = 7
+    /// More than anybody wants to read; syslog has no lower priority than `debug`.
+    case noise = 8
+
+    /// PgBouncer's word.
+    public var word: String {
+        switch self {
+        case .fatal: "FATAL"
+        case .error: "ERROR"
+        case .warning: "WARNING"
+        case .log: "LOG"
+        case .debug: "DEBUG"
+        case .noise: "NOISE"
+        }
+    }
+
+    /// The priority for syslog and the journal.
+    public var priority: Int { min(rawValue, Self.debug.rawValue) }
+}
+
+/// One line of the log.
+public struct LogLine: Sendable {
+    public let time: Timestamp
+    public let process: Int32
+    public let level: LogLevel
+    public let text: String
+    /// What the line is about, for JSON: names and values, in order.
+    public let fields: [(name: String, value: String)]
+
+    public init(
+        time: Timestamp,
+        process: Int32,
+        level: LogLevel,
+        text: String,
+        fields: [(name: String, value: String)] = []
+    ) {
+        self.time = time
+        self.process = process
+        self.level = level
+        self.text = text
+        self.fields = fields
+    }
+
+    /// The line in a format, with its end.
+    public func bytes(_ format: LogFormat) -> [UInt8] {
+        var line: [UInt8] = []
+        switch format {
+        case .pgbouncer:
+            time.appendText(.milliseconds, to: &line)
+            line.append(contentsOf: " [\(process)] \(level.word) \(text)\n".utf8)
+        case .json:
+            line.append(contentsOf: #"{"time":""#.utf8)
+            appendTime(to: &line)
+            line.append(contentsOf: #"","pid":\#(process),"level":"\#(level.word)""#.utf8)
+            for field in fields { Self.append(field.name, field.value, to: &line) }
+            Self.append("message", text, to: &line)
+            line.append(contentsOf: "}\n".utf8)
+        }
+        return line
+    }
+
+    /// The time as RFC 3339 has it.
+    private func appendTime(to line: inout [UInt8]) {
+        var text: [UInt8] = []
+        time.appendText(.milliseconds, to: &text)
+        let words = text.split(separator: UInt8(ascii: " "))
+        line += words[0] + [UInt8(ascii: "T")] + words[1] + [UInt8(ascii: "Z")]
+    }
+
+    private static func append(_ name: String, _ value: String, to line: inout [UInt8]) {
+        line.append(contentsOf: ",\"\(name)\":\"".utf8)
+        for byte in value.utf8 {
+            switch byte {
+            case UInt8(ascii: "\""), UInt8(ascii: "\\"): line += [UInt8(ascii: "\\"), byte]
+            case 0..<0x20:
+                let digits = String(byte, radix: 16)
+                line.append(contentsOf: (byte < 16 ? "\\u000" : "\\u00").utf8)
+                line.append(contentsOf: digits.utf8)
+            default: line.append(byte)
+            }
+        }
+        line.append(UInt8(ascii: "\""))
+    }
+}
