@@ -52,8 +52,27 @@ public struct PoolCounters: Equatable, BitwiseCopyable, Sendable {
     /// Times that a listener was lost while clients depended on it.
     public var listenerLosses: UInt64 = 0
 
+    /// How often servers came to be bound for each of the reasons, in the order of `PinReasons.all`.
+    public var temporaryPins: UInt64 = 0
+    public var holdCursorPins: UInt64 = 0
+    public var advisoryLockPins: UInt64 = 0
+    public var listenPins: UInt64 = 0
+    public var preparePins: UInt64 = 0
+    public var loadPins: UInt64 = 0
+    public var setseedPins: UInt64 = 0
+    public var replicationPins: UInt64 = 0
+    public var unknownPins: UInt64 = 0
+
     /// Starts at zero.
     public init() {}
+
+    /// Counts that a server is bound for these reasons from now on.
+    public mutating func count(pinnedBy reasons: PinReasons) {
+        guard !reasons.isEmpty else { return }
+        for (reason, counter) in zip(PinReasons.all, pinCounters) where reasons.contains(reason) {
+            self[keyPath: counter] &+= 1
+        }
+    }
 
     /// Adds every counter of `right`.
     public static func += (left: inout PoolCounters, right: PoolCounters) {

@@ -137,65 +137,80 @@ public let metricTable: [MetricRow] = [
 
 /// The counters of what is tracked of sessions, which PgBouncer does not have: columns behind all
 /// others.
-public let sessionMetricTable: [MetricRow] = [
-    MetricRow(
-        "pin_count",
-        \.pins,
-        .perSecond,
-        "Servers that were bound to a client by what it left in its session."
-    ),
-    MetricRow(
-        "pin_time",
-        \.pinMicroseconds,
-        .perEvent(\.pins),
-        "Microseconds for which servers were bound to a client, counted when that ended."
-    ),
-    MetricRow(
-        "replay_count",
-        \.replays,
-        .perSecond,
-        "Servers whose settings were made to fit a client."
-    ),
-    MetricRow(
-        "replay_wait_count",
-        \.replayRoundTrips,
-        .perSecond,
-        "Those for which the client's request had to wait for the server's consent."
-    ),
-    MetricRow(
-        "probe_count",
-        \.probes,
-        .perSecond,
-        "Questions to servers about what a client has left in their session."
-    ),
-    MetricRow(
-        "audit_count",
-        \.audits,
-        .perSecond,
-        "Idle servers that were asked what is left in their session."
-    ),
-    MetricRow(
-        "leak_count",
-        \.leaks,
-        .perSecond,
-        "Idle servers that had something in their session which nobody knew of."
-    ),
-    MetricRow(
-        "reprepare_count",
-        \.repreparations,
-        .perSecond,
-        "Servers that had to prepare their statements anew because tables had changed."
-    ),
-    MetricRow(
-        "notification_count",
-        \.notifications,
-        .perSecond,
-        "Notifications that the pool's listener had for clients, once for each."
-    ),
-    MetricRow(
-        "listener_loss_count",
-        \.listenerLosses,
-        .perSecond,
-        "Times that a listener was lost while clients depended on it."
-    ),
+public let sessionMetricTable: [MetricRow] =
+    [
+        MetricRow(
+            "pin_count",
+            \.pins,
+            .perSecond,
+            "Servers that were bound to a client by what it left in its session."
+        ),
+        MetricRow(
+            "pin_time",
+            \.pinMicroseconds,
+            .perEvent(\.pins),
+            "Microseconds for which servers were bound to a client, counted when that ended."
+        ),
+        MetricRow(
+            "replay_count",
+            \.replays,
+            .perSecond,
+            "Servers whose settings were made to fit a client."
+        ),
+        MetricRow(
+            "replay_wait_count",
+            \.replayRoundTrips,
+            .perSecond,
+            "Those for which the client's request had to wait for the server's consent."
+        ),
+        MetricRow(
+            "probe_count",
+            \.probes,
+            .perSecond,
+            "Questions to servers about what a client has left in their session."
+        ),
+        MetricRow(
+            "audit_count",
+            \.audits,
+            .perSecond,
+            "Idle servers that were asked what is left in their session."
+        ),
+        MetricRow(
+            "leak_count",
+            \.leaks,
+            .perSecond,
+            "Idle servers that had something in their session which nobody knew of."
+        ),
+        MetricRow(
+            "reprepare_count",
+            \.repreparations,
+            .perSecond,
+            "Servers that had to prepare their statements anew because tables had changed."
+        ),
+        MetricRow(
+            "notification_count",
+            \.notifications,
+            .perSecond,
+            "Notifications that the pool's listener had for clients, once for each."
+        ),
+        MetricRow(
+            "listener_loss_count",
+            \.listenerLosses,
+            .perSecond,
+            "Times that a listener was lost while clients depended on it."
+        ),
+    ]
+    + zip(PinReasons.allNames, pinCounters).map { name, counter in
+        MetricRow(
+            "pin_count_\(name)",
+            counter,
+            .perSecond,
+            "Servers that came to be bound to a client for the reason \(name)."
+        )
+    }
+
+/// How often servers were bound for each reason, in the order of `PinReasons.all`.
+let pinCounters: [CounterPath] = [
+    \.temporaryPins, \.holdCursorPins, \.advisoryLockPins, \.listenPins, \.preparePins, \.loadPins,
+    \.setseedPins, \.replicationPins, \.unknownPins,
 ]

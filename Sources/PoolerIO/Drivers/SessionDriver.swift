@@ -383,6 +383,7 @@ extension Worker {
         let old = exchange(&servers[server].pins, with: pins)
         guard old != pins else { return }
         let pool = servers[server].pool
+        pools[pool].counters.count(pinnedBy: pins.subtracting(old))
         if old.isEmpty != pins.isEmpty {
             pools[pool].shared.withLock { $0.pinnedCount += pins.isEmpty ? -1 : 1 }
             servers[server].isPinNoticed = false

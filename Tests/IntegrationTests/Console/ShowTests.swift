@@ -144,9 +144,13 @@ import Testing
                 "audit_count", "leak_count", "reprepare_count",
                 "notification_count", "listener_loss_count",
             ]
+            let reasons = [
+                "temporary", "hold_cursor", "advisory_lock", "listen", "prepare", "load", "setseed",
+                "replication", "unknown",
+            ]
             #expect(
                 totals == names.map { "total_\($0)" } + names.map { "avg_\($0)" }
-                    + ofSessions.map { "total_\($0)" }
+                    + ofSessions.map { "total_\($0)" } + reasons.map { "total_pin_count_\($0)" }
             )
             let memory = try pooler.show("MEM")
             #expect(memory.contains { $0["name"] == "client_cache" })

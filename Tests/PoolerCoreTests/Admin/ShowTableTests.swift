@@ -12,8 +12,13 @@ import Testing
         avg_client_parse_count:n avg_server_parse_count:n avg_bind_count:n avg_client_login_count:n \
         total_pin_count:n total_pin_time:n total_replay_count:n total_replay_wait_count:n \
         total_probe_count:n total_audit_count:n total_leak_count:n total_reprepare_count:n \
-        total_notification_count:n total_listener_loss_count:n
+        total_notification_count:n total_listener_loss_count:n \(pinCounts("total_"))
         """
+
+    private static func pinCounts(_ prefix: String) -> String {
+        PinReasons.allNames.map { "\(prefix)pin_count_\($0):n" }.joined(separator: " ")
+    }
+
     private static let sockets = """
         type:t user:t database:t replication:t state:t addr:t port:i local_addr:t local_port:i \
         connect_time:t request_time:t wait:i wait_us:i close_needed:i ptr:t link:t remote_pid:i tls:t \
@@ -61,7 +66,8 @@ import Testing
             bytes_sent:n xact_time:n query_time:n wait_time:n avg_client_parse_count:n \
             avg_server_parse_count:n avg_bind_count:n avg_client_login_count:n pin_count:n \
             pin_time:n replay_count:n replay_wait_count:n probe_count:n audit_count:n \
-            leak_count:n reprepare_count:n notification_count:n listener_loss_count:n
+            leak_count:n reprepare_count:n notification_count:n listener_loss_count:n \
+            \(pinCounts(""))
             """
         ),
         (
@@ -71,7 +77,8 @@ import Testing
             bytes_sent:n xact_time:n query_time:n wait_time:n client_parse_count:n \
             server_parse_count:n bind_count:n client_login_count:n pin_count:n pin_time:n \
             replay_count:n replay_wait_count:n probe_count:n audit_count:n leak_count:n \
-            reprepare_count:n notification_count:n listener_loss_count:n
+            reprepare_count:n notification_count:n listener_loss_count:n \
+            \(pinCounts(""))
             """
         ),
         (.totals, "name:t value:n"),
@@ -263,8 +270,8 @@ import Testing
         ]
         let totals = (1...12).map { ShowValue.natural($0) }
         let averages = (101...112).map { ShowValue.natural($0) }
-        let ofSessions = (13...22).map { ShowValue.natural($0) }
-        let sessionAverages = (113...122).map { ShowValue.natural($0) }
+        let ofSessions = (13...31).map { ShowValue.natural($0) }
+        let sessionAverages = (113...131).map { ShowValue.natural($0) }
         #expect(row(.stats, snapshot) == [.text("shop")] + totals + averages + ofSessions)
         #expect(row(.statsTotals, snapshot) == [.text("shop")] + totals + ofSessions)
         #expect(row(.statsAverages, snapshot) == [.text("shop")] + averages + sessionAverages)
@@ -279,15 +286,16 @@ import Testing
             "xact_time", "query_time", "wait_time", "ps_client_parse_count",
             "ps_server_parse_count", "ps_bind_count", "client_login_count",
         ]
-        let ofSessions = [
-            "pin_count", "pin_time", "replay_count", "replay_wait_count", "probe_count",
-            "audit_count", "leak_count", "reprepare_count", "notification_count",
-            "listener_loss_count",
-        ]
+        let ofSessions =
+            [
+                "pin_count", "pin_time", "replay_count", "replay_wait_count", "probe_count",
+                "audit_count", "leak_count", "reprepare_count", "notification_count",
+                "listener_loss_count",
+            ] + PinReasons.allNames.map { "pin_count_\($0)" }
         let figures =
             ["total_", "avg_"].flatMap { prefix in names.map { ByteString(prefix + $0) } }
             + ofSessions.map { ByteString("total_\($0)") }
-        let values = Array(1...12) + Array(101...112) + Array(13...22) as [UInt64]
+        let values = Array(1...12) + Array(101...112) + Array(13...31) as [UInt64]
         let expected = zip(figures, values).map { [ShowValue.text($0), .natural($1)] }
         #expect(ShowKind.totals.definition.values(snapshot) == expected)
     }

@@ -11,6 +11,19 @@ import Testing
         return counters
     }
 
+    @Test func pinsAreCountedByReason() {
+        var counters = PoolCounters()
+        counters.count(pinnedBy: [.temporary, .unknown])
+        counters.count(pinnedBy: .temporary)
+        counters.count(pinnedBy: [])
+        #expect(counters.temporaryPins == 2)
+        #expect(counters.unknownPins == 1)
+        let all = PinReasons.all.reduce(into: PoolCounters()) { $0.count(pinnedBy: $1) }
+        let rows = sessionMetricTable.filter { $0.totalsColumn.hasPrefix("pin_count_") }
+        #expect(rows.map(\.totalsColumn) == PinReasons.allNames.map { "pin_count_\($0)" })
+        #expect(rows.allSatisfy { all[keyPath: $0.counter] == 1 })
+    }
+
     @Test func everyCounterHasOneRow() {
         let metrics = metricTable + sessionMetricTable
         #expect(MemoryLayout<PoolCounters>.size == metrics.count * MemoryLayout<UInt64>.size)
