@@ -15,9 +15,21 @@ struct Martlet: ParsableCommand {
             Give a configuration file, as for PgBouncer, or a connection URL: then that one database \
             is pooled on 127.0.0.1:6543, for the same user and password. Without either, DATABASE_URL \
             is taken from the environment.
+
+            `martlet check FILE` says what is wrong or risky with a configuration, `martlet explain \
+            FILE` what it means.
             """,
         version: "Martlet \(MartletVersion.current)"
     )
+
+    /// What is meant by the words of the command line; PgBouncer's have no command in them.
+    static func command(for words: [String]) throws -> any ParsableCommand {
+        switch words.first {
+        case "check": try Check.parseAsRoot(Array(words.dropFirst()))
+        case "explain": try Explain.parseAsRoot(Array(words.dropFirst()))
+        default: try parseAsRoot(words)
+        }
+    }
 
     @Argument(help: "A configuration file, or postgres://user:password@host:port/database.")
     var configuration: String?
@@ -70,8 +82,10 @@ struct Martlet: ParsableCommand {
         return unsafe String(cString: value)
     }
 
-    private func complain(_ text: String) {
-        let line = Array("\(text)\n".utf8)
-        _ = unsafe write(2, line, line.count)
-    }
+}
+
+/// Writes a line to standard error.
+func complain(_ text: String) {
+    let line = Array("\(text)\n".utf8)
+    _ = unsafe write(2, line, line.count)
 }

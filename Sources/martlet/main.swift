@@ -2,4 +2,9 @@
 
 internal import ArgumentParser
 
-Martlet.main()
+do {
+    var command = try Martlet.command(for: Array(CommandLine.arguments.dropFirst()))
+    try command.run()
+} catch {
+    Martlet.exit(withError: error)
+}

@@ -9,6 +9,7 @@
 #include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <poll.h>
 #include <pthread.h>
 #include <pwd.h>
 #include <signal.h>
@@ -57,6 +58,12 @@ int martlet_accept(int listener, struct sockaddr_storage *peer, socklen_t *size)
 
 static inline int martlet_connect(int fd, const struct sockaddr_storage *address, socklen_t size) {
     return connect(fd, (const struct sockaddr *)address, size) < 0 ? -errno : 0;
+}
+
+// Waits until a socket can be written to or read from. Returns 1 when it can, 0 when it takes longer.
+static inline int martlet_wait(int fd, int to_write, int milliseconds) {
+    struct pollfd entry = {.fd = fd, .events = to_write ? POLLOUT : POLLIN};
+    return poll(&entry, 1, milliseconds);
 }
 
 static inline int martlet_socket_error(int fd) {

@@ -11,6 +11,8 @@ public struct Configuration: Sendable, Equatable {
     public var flavor: Flavor
     /// The global settings.
     public var settings: Settings
+    /// The places of the global settings that the file has, by name.
+    public internal(set) var places: [String: SourceLine] = [:]
     /// The databases by the name clients use, without the `*` entry.
     public private(set) var databases: [ByteString: DatabaseEntry] = [:]
     /// The names of `databases` in the order of the file.

@@ -92,7 +92,9 @@ private struct ConfigurationParser {
         do throws(SettingError) {
             switch section {
             case nil: throw SettingError("\(quotedForMessage(key)) stands before the first section")
-            case .main: try readSetting(key, value)
+            case .main:
+                try readSetting(key, value)
+                configuration.places[key.text] = place
             case .entries(.databases): try readDatabase(key, value)
             case .entries(.users): try readUser(key, value)
             }

@@ -9,7 +9,7 @@
 public import PostgresWire
 
 /// A place in a configuration file.
-public struct SourceLine: Sendable, Equatable {
+public struct SourceLine: Sendable, Equatable, CustomStringConvertible {
     /// The file as the operator, or the include, named it.
     public let file: String
     /// Counted from 1.
@@ -18,6 +18,9 @@ public struct SourceLine: Sendable, Equatable {
     func error(_ message: String) -> ConfigurationError {
         ConfigurationError(file: file, line: line, message: message)
     }
+
+    /// `file:line`, as compilers print it.
+    public var description: String { "\(file):\(line)" }
 }
 
 /// One thing that a configuration file says.

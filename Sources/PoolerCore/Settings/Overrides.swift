@@ -56,6 +56,8 @@ public struct SettingOverride: Sendable {
     let store: @Sendable (ByteString, inout Overrides) throws(SettingError) -> Void
     /// Writes the value, if present, over the global one.
     let apply: @Sendable (Overrides, inout Settings) -> Void
+    /// Whether there is a value.
+    public let isPresent: @Sendable (Overrides) -> Bool
 
     var allNames: [String] { [name] + aliases }
 }

@@ -65,12 +65,9 @@ let unsupportedSettings: Set<String> = [
     "auth_dbname", "auth_hba_file", "auth_ident_file", "auth_ldap_options", "auth_query",
     "auth_user", "client_tls13_ciphers", "client_tls_ca_file", "client_tls_cert_file",
     "client_tls_ciphers", "client_tls_dheparams", "client_tls_ecdhcurve", "client_tls_key_file",
-    "client_tls_protocols", "client_tls_sslmode", "conffile", "disable_pqexec",
-    "dns_zone_check_period", "job_name", "login_notify_message", "peer_id", "pool_idle_timeout",
-    "resolv_conf", "server_fast_close", "server_tls13_ciphers", "server_tls_ca_file",
-    "server_tls_cert_file", "server_tls_ciphers", "server_tls_key_file", "server_tls_protocols",
-    "server_tls_sslmode", "service_name", "so_reuseport", "suspend_timeout", "syslog",
-    "syslog_facility", "syslog_ident", "user",
+    "client_tls_protocols", "client_tls_sslmode", "peer_id", "server_tls13_ciphers",
+    "server_tls_ca_file", "server_tls_cert_file", "server_tls_ciphers", "server_tls_key_file",
+    "server_tls_protocols", "server_tls_sslmode", "service_name", "suspend_timeout",
 ]
 
 /// Keys of database entries that are not supported yet.

@@ -130,7 +130,8 @@ extension SettingRow {
                 },
                 apply: { overrides, settings in
                     if let value = overrides[keyPath: target] { settings[keyPath: keyPath] = value }
-                }
+                },
+                isPresent: { $0[keyPath: target] != nil }
             )
         }
     }
