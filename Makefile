@@ -65,7 +65,7 @@ format: ## Format the Swift sources in place
 lint: ## Check the format of the Swift sources; any finding fails
 	swift format lint --strict --parallel --recursive $(SWIFT_SOURCES)
 
-docs: packages-build ## Write the generated documents anew: Docs/Settings.md, Docs/Admin.md, pooler.ini.example
+docs: packages-build ## Write the generated documents anew: Docs/Settings.md, Docs/Admin.md, Docs/man/martlet.5, pooler.ini.example
 	swift build --build-tests -j $(JOBS)
 	MARTLET_GENERATE=1 swift test --skip-build --filter 'GeneratedText|AdminDocument'
 

@@ -32,6 +32,24 @@ import Testing
         }
     }
 
+    /// Every option has its place in the manual page.
+    @Test func theManualIsComplete() throws {
+        let root = URL(filePath: #filePath).deletingLastPathComponent()
+            .deletingLastPathComponent().deletingLastPathComponent()
+        let page = try String(
+            contentsOf: root.appending(path: "Docs/man/martlet.1"),
+            encoding: .utf8
+        )
+        for command in [[], ["check"], ["explain"]] {
+            let help = try run([Pooler.executable] + command + ["--help"]).output
+            let options = help.matches(of: /--[a-z]+/).map { String($0.output) }
+            #expect(!options.isEmpty)
+            for option in options where option != "--database" {
+                #expect(page.contains(option.replacing("-", with: "\\-")), "\(option)")
+            }
+        }
+    }
+
     @Test func unknownOptionsAndTooManyFiles() throws {
         for arguments in [["--no-such-option"], ["one.ini", "two.ini"]] {
             let outcome = try run([Pooler.executable] + arguments)

@@ -13,6 +13,7 @@ import Testing
 
     @Test(arguments: [
         ("pooler.ini.example", sampleIni()), ("Docs/Settings.md", settingsDocument()),
+        ("Docs/man/martlet.5", settingsManual()),
     ])
     func generatedFilesAreCurrent(_ name: String, _ text: String) throws {
         let file = Self.root.appending(path: name)
