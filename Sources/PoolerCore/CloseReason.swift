@@ -43,6 +43,8 @@ public enum CloseReason: Equatable, Sendable {
     /// server_fast_close.
     case serverFastClose
     case settingsRejected
+    /// A server for replication is to be replaced (RECONNECT, RELOAD): its client has to come again.
+    case databaseConfigurationChanged
     /// max_pinned; the reasons why the client needs its server.
     case tooManyPinned(PinReasons)
     /// pin_timeout.
@@ -58,6 +60,10 @@ public enum CloseReason: Equatable, Sendable {
     case serverCloseNeeded
     case evicted
     case listenerUnused
+    /// Made room for a server for replication.
+    case evictedForPoolSize
+    /// The client of a server for replication has left.
+    case replicationClientClosed
     case tooManyServers
     /// isolate_custom_settings.
     case customSettingsOfOthers
@@ -101,6 +107,7 @@ public enum CloseReason: Equatable, Sendable {
         case .simpleQueryDisabled: "PQexec disallowed"
         case .serverFastClose: "server connection closed for maintenance (server_fast_close)"
         case .settingsRejected: "invalid server parameter"
+        case .databaseConfigurationChanged: "database configuration changed"
         case .tooManyPinned(let reasons):
             "session needs a server of its own (\(reasons.text)), too many do (max_pinned)"
         case .pinTimeout(let reasons):
@@ -112,6 +119,8 @@ public enum CloseReason: Equatable, Sendable {
         case .serverCloseNeeded: "close_needed"
         case .evicted: "evicted"
         case .listenerUnused: "nobody listens"
+        case .evictedForPoolSize: "evicted for pool_size"
+        case .replicationClientClosed: "replication client was closed"
         case .tooManyServers: "too many servers in the pool"
         case .customSettingsOfOthers: "knows custom settings of others"
         case .paused: "pause mode"

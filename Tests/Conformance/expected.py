@@ -10,7 +10,6 @@ NEW_COLUMNS = (
 )
 NOT_TRIED_AGAIN = "in a transaction block 'cached plan must not change result type' comes once more"
 VIEW = "pg_prepared_statements has what the server has, under the server's names"
-REPLICATION = "replication connections are refused"
 
 EXPECTED = {
     ("asyncpg", "result_type_changes"): NEW_COLUMNS,
@@ -22,8 +21,6 @@ EXPECTED = {
     ("libpq", "view_of_statements"): VIEW,
     ("libpq", "reset_in_one_query"): "RESET with statements behind it in one Query gives what the server began with",
     ("libpq", "untouched_custom_setting"): "a custom setting that another client of the server has set is '', not NULL",
-    ("libpq", "replication"): REPLICATION,
-    ("tools", "pg_basebackup"): REPLICATION,
 }
 
 # The reasons that depend on which server a client gets.

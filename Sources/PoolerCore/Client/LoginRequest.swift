@@ -9,6 +9,11 @@ public import PostgresWire
 public struct LoginRequest: Equatable, Sendable {
     public var database: ByteString
     public var user: ByteString
+    /// Whether the connection is for replication.
+    public private(set) var replication = ReplicationKind.none
+    /// `options` as they are, for a server of its own: nil where there are none, or they have been
+    /// taken apart.
+    public private(set) var options: ByteString?
     /// The settings asked for, by name or through `options`, in order.
     public var settings: [StartupParameter] = []
     /// The application_name among them, if PostgreSQL takes it as it is: that needs no confirmation.
@@ -43,6 +48,7 @@ public struct LoginRequest: Equatable, Sendable {
         }
         database = ""
         user = ""
+        replication = try Self.replication(in: parameters)
         var ofOptions = RangeSet<Int>()
         var unrecognizedOptions: [ByteString] = []
         for parameter in parameters {
@@ -51,14 +57,14 @@ public struct LoginRequest: Equatable, Sendable {
                 database = parameter.value
             } else if name.isText("user") {
                 user = parameter.value
+            } else if name.isText("options"), replication != .none {
+                options = parameter.value
             } else if name.isText("options") {
                 let some = try Self.settings(inOptions: parameter.value, ignored: ignored)
                 ofOptions.insert(contentsOf: settings.count..<settings.count + some.count)
                 settings += some
             } else if name.isText("replication") {
-                guard ["false", "off", "no", "0"].contains(parameter.value.lowercasedASCII) else {
-                    throw Self.refusal("replication connections are not supported yet")
-                }
+                continue
             } else if name.bytes.starts(with: "_pq_.".utf8) {
                 unrecognizedOptions.append(parameter.name)
             } else if !ignored.contains(name) {
@@ -92,6 +98,25 @@ public struct LoginRequest: Equatable, Sendable {
             )
             negotiation = writer.bytes
         }
+    }
+
+    /// Whether parameters ask for replication; the last word counts.
+    private static func replication(
+        in parameters: [StartupParameter]
+    ) throws(ErrorResponse) -> ReplicationKind {
+        var kind = ReplicationKind.none
+        for parameter in parameters where parameter.name.lowercasedASCII.isText("replication") {
+            guard let read = ReplicationKind(parameter.value) else {
+                throw ErrorResponse(
+                    .fatal,
+                    "22023",
+                    "invalid value for parameter \"replication\": \"\(parameter.value.text)\"",
+                    hint: "Valid values are: \"false\", 0, \"true\", 1, \"database\"."
+                )
+            }
+            kind = read
+        }
+        return kind
     }
 
     private static func parametersFirst(

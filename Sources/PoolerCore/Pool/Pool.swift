@@ -73,6 +73,12 @@ public struct Pool: ~Copyable {
     public private(set) var waiters = WaitQueue()
     /// Those of them whom only a server can serve that nobody has had.
     private var newServerWaiters = WaitQueue()
+    /// The clients that wait for a server of their own, for replication, to be opened.
+    private var replicationWaiters = WaitQueue()
+    /// The number of servers for replication, and of those that are not yet ready: their clients still
+    /// wait.
+    public private(set) var replicationCount = 0
+    public private(set) var replicationLoginCount = 0
     /// All servers, in the order in which they were opened.
     public private(set) var servers: [ServerID] = []
     /// Names of custom settings, in small letters, that sessions may have set.
@@ -140,6 +146,22 @@ public struct Pool: ~Copyable {
         if asListener { listenerCount += 1 }
     }
 
+    /// Notes that a server for replication is ready for its client.
+    public mutating func replicationServerReady() {
+        replicationLoginCount -= 1
+    }
+
+    /// Notes that a server which is closed next was for replication.
+    ///
+    /// - Parameter wasReady: whether its client had it.
+    public mutating func replicationServerClosing(wasReady: Bool) {
+        replicationCount -= 1
+        if !wasReady { replicationLoginCount -= 1 }
+    }
+
+    /// The number of servers that any client can have, or could if they were free.
+    public var sharedServerCount: Int { workingCount - replicationCount }
+
     /// Counts a server that goes from one state to another; only for states that are counted.
     public mutating func serverMoved(from old: ServerState, to new: ServerState) {
         count(-1, in: old)
@@ -205,7 +227,7 @@ public struct Pool: ~Copyable {
         settings: SettingsID = .empty,
         now: Microseconds
     ) -> Assignment {
-        if let failure, !failure.isTemporary, serverCount == 0, now < retryTime {
+        if let failure, !failure.isTemporary, sharedServerCount == 0, now < retryTime {
             return .fail(Self.repeated(failure))
         }
         return .wait(
@@ -228,6 +250,7 @@ public struct Pool: ~Copyable {
     public mutating func leave(_ client: ClientID, of worker: WorkerID, ticket: UInt32) -> Bool {
         waiters.leave(client, of: worker, ticket: ticket)
             || newServerWaiters.leave(client, of: worker, ticket: ticket)
+            || replicationWaiters.leave(client, of: worker, ticket: ticket)
     }
 
     /// Gives a client that has been offered a server which it cannot have a place in the queue for new
@@ -249,14 +272,17 @@ public struct Pool: ~Copyable {
     }
 
     /// Everybody who waits.
-    public var allWaiters: [Waiter] { waiters.all + newServerWaiters.all }
+    public var allWaiters: [Waiter] { waiters.all + newServerWaiters.all + replicationWaiters.all }
 
     /// The number of clients that wait.
-    public var waiterCount: Int { waiters.count + newServerWaiters.count }
+    public var waiterCount: Int {
+        waiters.count + newServerWaiters.count + replicationWaiters.count
+    }
 
     /// Since when the client waits that has waited longest.
     public var firstWaitTime: Microseconds? {
-        [waiters.first?.since, newServerWaiters.first?.since].compactMap(\.self).min()
+        [waiters.first?.since, newServerWaiters.first?.since, replicationWaiters.first?.since]
+            .compactMap(\.self).min()
     }
 
     /// Puts a client whose server turned out to be dead before everybody else.
@@ -282,20 +308,22 @@ public struct Pool: ~Copyable {
 
     /// Whether another server should be opened now for the clients that wait.
     public func wantsServer(now: Microseconds) -> Bool {
-        guard waiterCount > 0, !isPaused, now >= retryTime else { return false }
+        guard !isPaused, now >= retryTime else { return false }
         // While attempts fail, one at a time finds out when that is over.
+        let loginCount = loginCount - replicationLoginCount
         guard loginCount < (failure == nil ? Self.attemptLimit : 1) else { return false }
         let newCount = newServerWaiters.count
         guard
             newCount > loginCount
                 || waiters.count > loginCount - newCount + testedCount
         else { return false }
-        return hasRoom(now: now)
+        return hasRoom(now: now, behind: replicationCountAhead)
     }
 
     /// Whether a server has to go so that one can be opened for a client that needs a new one.
     public func needsRoomForNew(now: Microseconds) -> Bool {
-        newServerWaiters.count > loginCount && !isPaused && !hasRoom(now: now)
+        newServerWaiters.count > loginCount - replicationLoginCount && !isPaused
+            && !hasRoom(now: now)
     }
 
     /// Why a server that is free is not to be kept.
@@ -304,6 +332,7 @@ public struct Pool: ~Copyable {
     public func reasonToCloseFree(isNew: Bool, now: Microseconds) -> CloseReason? {
         if isPaused { return .paused }
         if surplus > 0 { return .tooManyServers }
+        if needsRoomForReplication(now: now) { return .evictedForPoolSize }
         return !isNew && needsRoomForNew(now: now) ? .customSettingsOfOthers : nil
     }
 
@@ -311,11 +340,71 @@ public struct Pool: ~Copyable {
     public func isBelowMinimum(now: Microseconds) -> Bool {
         !isPaused && now >= retryTime && workingCount < settings.minPoolSize
             && (settings.defaultPoolSize == 0 || workingCount < settings.defaultPoolSize)
-            && loginCount == 0
+            && loginCount == 0 && replicationWaiters.isEmpty
     }
 
-    private func hasRoom(now: Microseconds) -> Bool {
-        let count = workingCount
+    // MARK: Servers for replication
+
+    /// Gives a client a place in the queue for servers of one's own.
+    ///
+    /// - Parameter isAgain: whether it had a server already, and comes first.
+    /// - Returns: its ticket.
+    public mutating func awaitReplication(
+        _ client: ClientID,
+        of worker: WorkerID,
+        since: Microseconds,
+        isAgain: Bool = false
+    ) -> UInt32 {
+        isAgain
+            ? replicationWaiters.rejoin(client, of: worker, since: since)
+            : replicationWaiters.join(client, of: worker, since: since)
+    }
+
+    /// The clients of a worker that wait for servers of their own; nobody while the pool is paused.
+    public func replicationWaiters(of worker: WorkerID) -> [Waiter] {
+        if replicationWaiters.isEmpty || isPaused { return [] }
+        return replicationWaiters.all.filter { $0.worker == worker }
+    }
+
+    /// Takes a client off the queue for a server of its own, if there is room for one.
+    public mutating func admitReplication(_ waiter: Waiter, now: Microseconds) -> Bool {
+        guard !isPaused, hasRoom(now: now),
+            replicationWaiters.leave(waiter.client, of: waiter.worker, ticket: waiter.ticket)
+        else { return false }
+        replicationCount += 1
+        replicationLoginCount += 1
+        return true
+    }
+
+    /// The worker that can open a server for the first of those clients, if there is room for it.
+    public func replicationOpener(now: Microseconds) -> WorkerID? {
+        guard let first = replicationWaiters.first, !isPaused, hasRoom(now: now) else {
+            return nil
+        }
+        return first.worker
+    }
+
+    /// Whether a free server has to go so that one can be opened for replication: not before those
+    /// clients have been served that have waited longer.
+    private func needsRoomForReplication(now: Microseconds) -> Bool {
+        guard let first = replicationWaiters.first, !hasRoom(now: now) else { return false }
+        return first.since <= waiters.first?.since ?? .max
+    }
+
+    /// How many clients wait for servers of their own and came before all others that wait.
+    ///
+    /// What makes room for them is not for those behind them.
+    private var replicationCountAhead: Int {
+        if replicationWaiters.isEmpty { return 0 }
+        let since = waiters.first?.since ?? .max
+        return replicationWaiters.all.count { $0.since <= since }
+    }
+
+    /// Whether one more server is within the limits of the pool.
+    ///
+    /// - Parameter othersCount: how many others come first.
+    public func hasRoom(now: Microseconds, behind othersCount: Int = 0) -> Bool {
+        let count = workingCount + othersCount
         if settings.defaultPoolSize == 0 || count < settings.defaultPoolSize { return true }
         guard settings.reservePoolSize > 0, settings.reservePoolTimeout > 0,
             let since = firstWaitTime

@@ -157,13 +157,19 @@ public struct Pools: Sendable {
 
     /// The pools that share a limit which `key` has reached: a free server of one of each list has to
     /// make room.
-    public func poolsInTheWay(of key: PoolKey, limits: Settings) -> [[PoolID]] {
+    ///
+    /// - Parameter includingOwn: whether it can be one of the pool's own.
+    public func poolsInTheWay(
+        of key: PoolKey,
+        limits: Settings,
+        includingOwn: Bool = false
+    ) -> [[PoolID]] {
         var lists: [[PoolID]] = []
         if isDatabaseFull(key, limits) {
-            lists.append(others(than: key) { $0.database == key.database })
+            lists.append(pools { (includingOwn || $0 != key) && $0.database == key.database })
         }
         if isUserFull(key, limits) {
-            lists.append(others(than: key) { $0.user == key.user })
+            lists.append(pools { (includingOwn || $0 != key) && $0.user == key.user })
         }
         return lists
     }
@@ -178,7 +184,7 @@ public struct Pools: Sendable {
             && state(ofUser: key.user).serverCount >= limits.maxUserConnections
     }
 
-    private func others(than key: PoolKey, where matches: (PoolKey) -> Bool) -> [PoolID] {
-        ids.filter { id in keys[id.index].map { $0 != key && matches($0) } ?? false }
+    private func pools(where matches: (PoolKey) -> Bool) -> [PoolID] {
+        ids.filter { id in keys[id.index].map { matches($0) } ?? false }
     }
 }

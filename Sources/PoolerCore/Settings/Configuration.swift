@@ -61,6 +61,19 @@ public struct Configuration: Sendable, Equatable {
         return entry
     }
 
+    /// The name of the database through which a client gets that asks for physical replication.
+    ///
+    /// Such a connection has no database; PostgreSQL ignores the name, and standbys and PostgreSQL's
+    /// own tools give `replication`. Where there is no such entry, and all databases are on the same
+    /// server, it is the first.
+    public func databaseName(forPhysicalReplication name: ByteString) -> ByteString {
+        guard database(named: name) == nil, !Self.consoleNames.contains(name),
+            let first = databaseNames.first.flatMap({ databases[$0] }),
+            databases.values.allSatisfy({ $0.hosts == first.hosts && $0.port == first.port })
+        else { return name }
+        return first.name
+    }
+
     /// The settings that hold for a user in a database: the user's over the database's over the
     /// global ones.
     ///

@@ -25,8 +25,7 @@ extension Worker {
     mutating func cancel(_ key: CancelKey, for requester: Requester) {
         let slot = VirtualProcess(key.processID, workerCount: shared.mailboxes.count).slot
         guard clients.isUsed(slot),
-            clients[slot].phase == .ready || clients[slot].phase == .console,
-            clients[slot].cancelSecret == key.secretKey
+            clients[slot].isServed, clients[slot].cancelSecret == key.secretKey
         else {
             return cancelEnded(for: requester, hasFailed: true)
         }

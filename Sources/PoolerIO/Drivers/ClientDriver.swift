@@ -24,6 +24,7 @@ extension Worker {
                 hold(slot, bytes)
                 resume(slot)
             }
+        case .replicating: clientReplicated(slot, bytes)
         case .startup, .authenticating, .awaitingWelcome, .leaving:
             hold(slot, bytes)
             continueLogin(slot)
@@ -90,7 +91,11 @@ extension Worker {
         guard !clients[slot].isBlocked, !clients[slot].held.isEmpty else { return }
         let held = exchange(&clients[slot].held, with: [])
         readIfWelcome(slot)
-        forward(slot, unsafe held.span.bytes)
+        if clients[slot].phase == .replicating {
+            forwardToOwnServer(slot, unsafe held.span.bytes)
+        } else {
+            forward(slot, unsafe held.span.bytes)
+        }
         spareBuffers.giveBack(held)
     }
 
@@ -279,7 +284,8 @@ extension Worker {
         return end
     }
 
-    private mutating func startClock(_ server: UInt32) {
+    /// Notes when the current query and transaction of a server's client began.
+    mutating func startClock(_ server: UInt32) {
         guard servers[server].queryStart == 0 else { return }
         servers[server].queryStart = now
         if servers[server].transactionStart == 0 { servers[server].transactionStart = now }

@@ -15,7 +15,7 @@ extension Worker {
                 switch clients[slot].phase {
                 case .startup: readStartupPacket(slot)
                 case .authenticating: readPasswordMessage(slot)
-                case .awaitingWelcome, .ready, .console, .leaving, .draining: false
+                case .awaitingWelcome, .ready, .replicating, .console, .leaving, .draining: false
                 }
             if !isProgress { return }
         }
@@ -110,11 +110,16 @@ extension Worker {
         _ parameters: [StartupParameter]
     ) -> LoginPlan? {
         do throws(ErrorResponse) {
-            let request = try LoginRequest(
+            var request = try LoginRequest(
                 version: version,
                 parameters: parameters,
                 ignored: settings.ignoreStartupParameters.map(\.lowercasedASCII)
             )
+            if request.replication == .physical {
+                request.database = directory.configuration.databaseName(
+                    forPhysicalReplication: request.database
+                )
+            }
             return LoginPlan(request, secret: directory.secret(of: request.user))
         } catch {
             closeClient(slot, .clientRefused(error))
@@ -254,7 +259,8 @@ extension Worker {
         login.authentication = nil
         let isConsole = login.plan.isForConsole
         let refusal = isConsole ? nil : joinPool(slot, login.plan, credentials)
-        if !isConsole, refusal == nil, adoptConfirmedSettings(slot) {
+        let isForReplication = login.plan.request.replication != .none
+        if !isConsole, refusal == nil, !isForReplication, adoptConfirmedSettings(slot) {
             return completeLogin(slot, after: reply)
         }
         clients[slot].transport.send(unsafe reply.span.bytes, reactor)
@@ -262,6 +268,8 @@ extension Worker {
             openConsole(slot)
         } else if let refusal {
             refuse(slot, refusal)
+        } else if isForReplication {
+            awaitReplication(slot)
         } else if acquireServer(for: slot) {
             serverIsReady(for: slot)
         }
@@ -298,7 +306,7 @@ extension Worker {
         clients[slot].phase = .awaitingWelcome
         clients[slot].isCounted = true
         let custom = plan.request.customNames
-        if !custom.isEmpty {
+        if !custom.isEmpty && plan.request.replication == .none {
             clients[slot].customNames = route.pool.withLock { $0.customNameBook.set(of: custom) }
         }
         return nil
@@ -520,5 +528,5 @@ extension AuthMethod {
 }
 
 extension StartupParameter {
-    fileprivate var isApplicationName: Bool { name.lowercasedASCII.isText("application_name") }
+    var isApplicationName: Bool { name.lowercasedASCII.isText("application_name") }
 }

@@ -40,7 +40,7 @@ extension Worker {
             guard clients.holds(client.index, generation: client.generation) else { return true }
             switch clients[client.index].phase {
             case .startup, .authenticating, .awaitingWelcome, .leaving: return false
-            case .ready, .console, .draining: return true
+            case .ready, .replicating, .console, .draining: return true
             }
         }
         loginQueue = queue
@@ -50,7 +50,7 @@ extension Worker {
             case .startup, .authenticating, .leaving:
                 closeClient(client.index, .clientLoginTimeout)
             case .awaitingWelcome: closeClient(client.index, .clientLoginTimeoutServerDown)
-            case .ready, .console, .draining: continue
+            case .ready, .replicating, .console, .draining: continue
             }
         }
         while let client = loginQueue.takeOverdueDrain(now: now) {
@@ -91,7 +91,8 @@ extension Worker {
         case .active where servers[slot].task == .awaitingListener: break
         case .active where servers[slot].task != .none:
             inspectTask(slot, since: max(servers[slot].requestTime, servers[slot].lastAnswerTime))
-        case .active: inspectLink(slot)
+        case .active:
+            servers[slot].replication == .none ? inspectLink(slot) : inspectReplication(slot)
         case .tested: inspectTask(slot, since: servers[slot].lastAnswerTime)
         case .beingCanceled: break
         }
@@ -173,12 +174,17 @@ extension Worker {
         {
             return closeClient(client, .serverFastClose)
         }
-        if limits.idleTransactionTimeout > 0, servers[slot].machine.isSettled,
+        inspectIdleTransaction(slot)
+    }
+
+    /// Closes the client of a server in whose transaction nothing has happened for too long.
+    mutating func inspectIdleTransaction(_ slot: UInt32) {
+        let limit = pools[servers[slot].pool].settings.idleTransactionTimeout
+        guard limit > 0, servers[slot].machine.isSettled,
             servers[slot].machine.transactionStatus != .idle,
-            now - servers[slot].lastAnswerTime >= limits.idleTransactionTimeout
-        {
-            return closeClient(client, .idleTransactionTimeout)
-        }
+            now - servers[slot].lastAnswerTime >= limit
+        else { return }
+        closeClient(servers[slot].client, .idleTransactionTimeout)
     }
 
     // MARK: Pools

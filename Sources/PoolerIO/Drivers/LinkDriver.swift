@@ -267,6 +267,7 @@ extension Worker {
     /// The client of a server goes away for good.
     mutating func abandonServer(of slot: UInt32) {
         let server = clients[slot].server
+        if servers[server].replication != .none { return closeOwnServer(of: slot) }
         let isBetweenMessages = clients[slot].machine.isBetweenMessages
         let wasPreparing = clients[slot].isPreparing
         detach(slot, from: server)

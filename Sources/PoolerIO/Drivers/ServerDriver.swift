@@ -41,7 +41,7 @@ extension Worker {
         switch short.token.kind {
         case .client where clients.holds(slot, generation: generation):
             clients[slot].transport.keepRest(of: short, reactor)
-            if clients[slot].phase == .ready { waitForReader(slot) }
+            if clients[slot].isServed { waitForReader(slot) }
         case .server where servers.holds(slot, generation: generation):
             servers[slot].transport.keepRest(of: short, reactor)
             if servers[slot].hasClient { readIfWelcome(servers[slot].client) }
@@ -195,7 +195,9 @@ extension Worker {
     ///
     /// It concerns a client that keeps its server between transactions, but no other.
     private func isDyingWords(_ slot: UInt32) -> Bool {
-        guard servers[slot].machine.isErrorUnasked else { return false }
+        guard servers[slot].machine.isErrorUnasked, servers[slot].replication == .none else {
+            return false
+        }
         guard servers[slot].hasClient else { return true }
         // What it has changed of its session is lost with the server.
         guard !servers[slot].isSessionTouched else { return false }
@@ -251,9 +253,9 @@ extension Worker {
     mutating func becameQuiet(_ slot: UInt32) {
         let client = servers[slot].client
         if clients[client].subscriptions != noSlot, awaitOwnNotifications(slot) { return }
-        guard clients[client].machine.isBetweenMessages, !clients[client].isPreparing else {
-            return
-        }
+        guard clients[client].machine.isBetweenMessages, !clients[client].isPreparing,
+            servers[slot].replication == .none
+        else { return }
         let mode = pools[servers[slot].pool].settings.poolMode
         if servers[slot].machine.transactionStatus != .idle {
             if mode == .statement { closeClient(client, .transactionInStatementMode) }
@@ -406,7 +408,11 @@ extension Worker {
             break
         case .settingUp:
             if let error { logServer(slot, .warning, "connect_query failed: \(error.message)") }
-            isIdle ? serverIsSetUp(slot) : closeServer(slot, .checkFailed)
+            if servers[slot].replication != .none {
+                isIdle ? replicationBegins(slot) : loginFailed(slot, .checkFailed)
+            } else {
+                isIdle ? serverIsSetUp(slot) : closeServer(slot, .checkFailed)
+            }
         case .checking:
             if error != nil || !isIdle { return serverFailed(slot, .checkFailed) }
             guard servers[slot].hasClient else { return resetOrFree(slot) }
@@ -509,8 +515,10 @@ extension Worker {
             || servers[slot].machine.endedWithError && !clients[client].isPreparing
         clients[client].server = noSlot
         servers[slot].client = noSlot
+        let isReplication = servers[slot].replication != .none
         closeServer(slot, reason)
-        closeClient(client, hasLastWords ? .serverSaidWhy : reason)
+        // Who replicates hears the end of its stream, and nothing that is not PostgreSQL's.
+        closeClient(client, hasLastWords || isReplication ? .serverSaidWhy : reason)
     }
 
     /// Ends a server that has no client.
@@ -521,7 +529,9 @@ extension Worker {
         }
         logServerClosed(slot, reason)
         setPins(slot, [])
-        if servers[slot].machine.isClean { sendTerminate(slot) }
+        if servers[slot].machine.isClean && servers[slot].replication == .none {
+            sendTerminate(slot)
+        }
         for expectation in servers[slot].machine.takeAll()
         where expectation.request == .close && expectation.route == .pooler
             && expectation.statement < Expectation.ownStatement
@@ -544,20 +554,25 @@ extension Worker {
         if servers[slot].notifier != 0, let process = servers[slot].cancelKey?.processID {
             shared.notifiers.forget(process, at: servers[slot].endpoint)
         }
+        let (isReplication, hasServed) = (
+            servers[slot].replication != .none, servers[slot].hasServed
+        )
         servers[slot].transport.close(reactor)
         servers.remove(slot)
         pools[pool].shared.withLock { pool in
             pool.serverClosed(id, in: state, asListener: isListener)
+            if isReplication { pool.replicationServerClosing(wasReady: hasServed) }
             if isOutdated { pool.outdatedCount -= 1 }
         }
         let key = pools[pool].key
         shared.pools.withLock { $0.serverClosed(of: key) }
         if isListener { listenerClosed(pool, wasReady: wasListening) }
         openServersIfWanted(pool)
+        tellReplicationOpener(pool)
         connectionGone()
     }
 
-    private mutating func sendTerminate(_ slot: UInt32) {
+    mutating func sendTerminate(_ slot: UInt32) {
         var writer = ByteWriter()
         writer.message(.terminate) { _ in }
         servers[slot].transport.send(unsafe writer.bytes.span.bytes, reactor)

@@ -10,7 +10,8 @@ internal import PostgresWire
 extension Worker {
     /// Opens as many servers as the pool wants now, making room across pools where a limit is met.
     mutating func openServersIfWanted(_ pool: PoolID) {
-        guard lifecycle.opensServers, !pools[pool].gate.isOpen else { return }
+        guard lifecycle.opensServers, !pools[pool].gate.isOpen, clearedPool != pool else { return }
+        openReplicationServers(pool)
         let now = now
         while pools[pool].shared.withLock({ $0.wantsServer(now: now) }) {
             guard openServer(pool, if: { $0.wantsServer(now: now) }) else { return }
@@ -20,12 +21,14 @@ extension Worker {
     /// Opens a server.
     ///
     /// - Parameters:
+    ///   - client: whose own it is to be, for replication; `noSlot` for all others.
     ///   - asListener: whether it is to listen for all clients of the pool.
     ///   - isWanted: asked once more when there is room for one.
     /// - Returns: whether one is on its way now.
     @discardableResult
     mutating func openServer(
         _ pool: PoolID,
+        for client: UInt32 = noSlot,
         asListener: Bool = false,
         if isWanted: (inout Pool) -> Bool
     ) -> Bool {
@@ -37,7 +40,7 @@ extension Worker {
             }
             return false
         }
-        guard makeRoom(for: pool) else { return false }
+        guard makeRoom(for: pool, closingOwn: client != noSlot) else { return false }
         let endpoint = endpoint(for: database)
         let (number, now) = (shared.takeNumber(), now)
         let id = servers.insert { id in
@@ -69,6 +72,7 @@ extension Worker {
             servers[slot].isListener = true
             listenerOpened(slot)
         }
+        if client != noSlot { joinForReplication(client, slot) }
         if case .name(let name, let port) = endpoint {
             switch hosts.lookUp(name, now: now) {
             case .known(let address): servers[slot].endpoint = .tcp(address.with(port: port))
@@ -85,11 +89,14 @@ extension Worker {
 
     /// Counts a server more for a pool; where a limit is met, free servers of other pools make room.
     ///
+    /// - Parameter closingOwn: whether also free servers of its own.
     /// - Returns: whether there was room.
-    private mutating func makeRoom(for pool: PoolID) -> Bool {
+    private mutating func makeRoom(for pool: PoolID, closingOwn: Bool) -> Bool {
         let (key, limits) = (pools[pool].key, pools[pool].settings)
         while !shared.pools.withLock({ $0.admitServer(of: key, limits: limits) }) {
-            let lists = shared.pools.withLock { $0.poolsInTheWay(of: key, limits: limits) }
+            let lists = shared.pools.withLock {
+                $0.poolsInTheWay(of: key, limits: limits, includingOwn: closingOwn)
+            }
             var victims: [(server: ServerID, home: WorkerID)] = []
             for list in lists {
                 let candidates = shared.pools.pools(list).compactMap {
@@ -99,21 +106,34 @@ extension Worker {
                 victims.append(victim)
             }
             guard let victim = victims.first else { continue }
-            if victim.home != id && !reactor.letsOthersTake {
-                shared.post(.evict(victim.server, for: pool, id), to: victim.home)
-                return false
-            }
-            evict(victim.server, from: victim.home)
+            guard evict(victim.server, from: victim.home, .evicted, for: pool) else { return false }
         }
         return true
     }
 
-    /// Closes a free server, wherever it is at home, unless somebody has just taken it.
-    mutating func evict(_ server: ServerID, from home: WorkerID) {
+    /// Closes a free server, wherever it is at home, to make room for a pool.
+    ///
+    /// - Returns: false where only its worker can do that: then that tells when it is done.
+    mutating func evict(
+        _ server: ServerID,
+        from home: WorkerID,
+        _ reason: CloseReason,
+        for pool: PoolID
+    ) -> Bool {
+        if home != id && !reactor.letsOthersTake {
+            shared.post(.evict(server, reason, for: pool, id), to: home)
+            return false
+        }
+        evict(server, from: home, reason)
+        return true
+    }
+
+    /// Closes a free server, unless somebody has just taken it.
+    mutating func evict(_ server: ServerID, from home: WorkerID, _ reason: CloseReason) {
         guard servers.take(server, from: home) else { return }
         if home != id { _ = stopReceiving(server.index, at: home) }
         adopt(poolOf: server)
-        closeServer(server.index, .evicted)
+        closeServer(server.index, reason)
     }
 
     /// Makes the pool of a server that came from elsewhere known here.
@@ -202,6 +222,7 @@ extension Worker {
         for (name, value) in database.startupParameters {
             parameters.append(StartupParameter(name: name, value: value))
         }
+        if servers[slot].replication != .none { parameters += replicationParameters(slot) }
         var writer = ByteWriter()
         writer.startupMessage(parameters)
         servers[slot].transport.send(unsafe writer.bytes.span.bytes, reactor)
@@ -258,6 +279,13 @@ extension Worker {
             case .failed(let reason): return loginFailed(slot, reason)
             case .ready:
                 let generation = servers[slot].id.generation
+                if servers[slot].replication != .none {
+                    return replicationLoginSucceeded(
+                        slot,
+                        login,
+                        bytes.extracting(offset..<bytes.byteCount)
+                    )
+                }
                 loginSucceeded(slot, login)
                 // A notice, or a setting that has just changed, before anybody else gets the server.
                 if offset < bytes.byteCount {
@@ -284,9 +312,7 @@ extension Worker {
 
     private mutating func loginSucceeded(_ slot: UInt32, _ login: ServerLogin) {
         let pool = servers[slot].pool
-        servers[slot].login = nil
-        servers[slot].task = .none
-        servers[slot].cancelKey = login.cancelKey
+        adoptLogin(slot, login)
         servers[slot].lifetime = drawLifetime(pool)
         var fixedParameters = ByteWriter()
         for parameter in login.parameters where !SettingsStates.isTracked(parameter.name) {
@@ -298,6 +324,13 @@ extension Worker {
             pool.derivedKeys = login.derivedKeys
             pool.fixedParameters = fixedParameterBytes
         }
+    }
+
+    /// Takes over what a server has said of itself.
+    mutating func adoptLogin(_ slot: UInt32, _ login: ServerLogin) {
+        servers[slot].login = nil
+        servers[slot].task = .none
+        servers[slot].cancelKey = login.cancelKey
         var state = SettingsID.empty
         for parameter in login.parameters where SettingsStates.isTracked(parameter.name) {
             let old = state
@@ -353,6 +386,7 @@ extension Worker {
     /// for are told why.
     mutating func loginFailed(_ slot: UInt32, _ reason: CloseReason) {
         let pool = servers[slot].pool
+        if servers[slot].replication != .none { return replicationLoginFailed(slot, reason) }
         let jitter = Double.random(in: 0..<1, using: &random)
         let (start, now) = (servers[slot].connectTime, now)
         pools[pool].shared.withLock { pool in
@@ -365,7 +399,7 @@ extension Worker {
         closeServer(slot, reason)
         guard !reason.isTemporary else { return }
         let hopeless = pools[pool].shared.withLock {
-            $0.serverCount == 0 ? $0.takeAllWaiters() : []
+            $0.sharedServerCount == 0 ? $0.takeAllWaiters() : []
         }
         for waiter in hopeless {
             if waiter.worker == id {

@@ -126,6 +126,7 @@ extension Worker {
             row.waitMicroseconds = UInt64(max(0, now - clients[slot].requestTime))
         }
         row.pointer = clients[slot].number
+        row.replication = replicationKind(slot)
         if clients[slot].hasServer {
             row.link = servers[clients[slot].server].number
             row.remoteProcessID = Int(servers[clients[slot].server].cancelKey?.processID ?? 0)
@@ -147,7 +148,9 @@ extension Worker {
         switch clients[slot].phase {
         case .startup, .authenticating, .leaving: .login
         case .console: .active
-        case .awaitingWelcome, .ready, .draining:
+        // Its server is still logging in.
+        case .awaitingWelcome where replicationKind(slot) != .none: .waiting
+        case .awaitingWelcome, .ready, .replicating, .draining:
             clients[slot].isWaiting ? .waiting : clients[slot].hasServer ? .active : .idle
         }
     }
@@ -180,6 +183,7 @@ extension Worker {
         row.connectTime = timestamp(servers[slot].connectTime)
         row.requestTime = timestamp(servers[slot].requestTime)
         row.isCloseNeeded = servers[slot].isCloseNeeded
+        row.replication = servers[slot].replication
         row.pointer = servers[slot].number
         if servers[slot].hasClient { row.link = clients[servers[slot].client].number }
         row.remoteProcessID = Int(servers[slot].cancelKey?.processID ?? 0)
@@ -224,7 +228,10 @@ extension Worker {
     private func poolSnapshot(_ pool: SharedPool, _ part: WorkerSnapshot.PoolPart) -> PoolSnapshot {
         var row = PoolSnapshot(database: pool.key.database, user: pool.key.user)
         let (waitingCount, clientCount, first, mode) = pool.withLock {
-            ($0.waiterCount, $0.clientCount, $0.firstWaitTime, $0.settings.poolMode)
+            (
+                $0.waiterCount + $0.replicationLoginCount, $0.clientCount, $0.firstWaitTime,
+                $0.settings.poolMode
+            )
         }
         let counts = serverCounts(pool, part)
         (row.serverPinned, row.serverListening) = pool.withLock {

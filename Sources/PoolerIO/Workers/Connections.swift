@@ -20,6 +20,8 @@ struct Client: ~Copyable {
         case awaitingWelcome
         /// Queries.
         case ready
+        /// Queries and streams, for a server of its own.
+        case replicating
         /// Queries for the console.
         case console
         /// Nothing: the client goes to the chief, as soon as it has left this worker's event loop.
@@ -127,6 +129,14 @@ struct Client: ~Copyable {
 
     var hasServer: Bool { server != noSlot }
 
+    /// Whether the client has logged in.
+    var isServed: Bool {
+        switch phase {
+        case .ready, .replicating, .console: true
+        case .startup, .authenticating, .awaitingWelcome, .leaving, .draining: false
+        }
+    }
+
     /// Whether bytes from the client have to wait.
     var isBlocked: Bool { isWaiting || isPreparing || isHeldBack || phase == .awaitingWelcome }
 }
@@ -188,6 +198,8 @@ struct Server: ~Copyable {
     var endpoint: Endpoint
     var localAddress = SocketAddress.unix(process: 0)
     var state = ServerState.login
+    /// Whether it is one client's own, from the beginning to the end, and for which replication.
+    var replication = ReplicationKind.none
     var task: Task
     var login: ServerLogin?
     var machine = ServerMachine()

@@ -21,7 +21,7 @@ enum Mail: Sendable {
     /// Clients of others wait, and you have free servers of this pool.
     case serveWaiters(PoolID)
     /// A free server of yours is in the way of a pool of the sender's.
-    case evict(ServerID, for: PoolID, WorkerID)
+    case evict(ServerID, CloseReason, for: PoolID, WorkerID)
     /// There may be room for a server of this pool now.
     case roomMade(PoolID)
     /// A CancelRequest for one of your clients.

@@ -164,8 +164,8 @@ extension Worker {
         case .serverLost(let client, let ticket): serverLost(client, ticket)
         // A pool that was forgotten meanwhile has nobody who waits.
         case .serveWaiters(let pool): if pools.contains(pool) { serveWaiters(pool) }
-        case .evict(let server, let pool, let worker):
-            evict(server, from: id)
+        case .evict(let server, let reason, let pool, let worker):
+            evict(server, from: id, reason)
             shared.post(.roomMade(pool), to: worker)
         case .roomMade(let pool): if pools.contains(pool) { openServersIfWanted(pool) }
         case .cancel(let key, let requester): cancel(key, for: requester)

@@ -75,6 +75,8 @@ struct Worker: ~Copyable {
     var mustAdvanceLifecycle = false
     /// The pool whose waiting clients are just being given servers.
     var servedPool: PoolID?
+    /// The pool in which free servers are just being closed, so that one for replication can be opened.
+    var clearedPool: PoolID?
 
     /// Makes a worker; it has to be run by the thread that makes it.
     ///

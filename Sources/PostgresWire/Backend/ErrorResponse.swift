@@ -31,17 +31,20 @@ public struct ErrorResponse: Equatable, Sendable {
     public var sqlState: SQLState
     public var message: ByteString
     public var detail: ByteString?
+    public var hint: ByteString?
 
     public init(
         _ severity: Severity,
         _ sqlState: SQLState,
         _ message: String,
-        detail: String? = nil
+        detail: String? = nil,
+        hint: String? = nil
     ) {
         self.severity = ByteString(severity.rawValue)
         self.sqlState = sqlState
         self.message = ByteString(message)
         self.detail = detail.map { ByteString($0) }
+        self.hint = hint.map { ByteString($0) }
     }
 
     /// Whether a body says that a prepared statement does not fit the tables any more: "cached plan
@@ -85,6 +88,7 @@ public struct ErrorResponse: Equatable, Sendable {
             case UInt8(ascii: "C"): sqlState = SQLState(value)
             case UInt8(ascii: "M"): message = value
             case UInt8(ascii: "D"): detail = value
+            case UInt8(ascii: "H"): hint = value
             default: continue
             }
         }
@@ -93,7 +97,7 @@ public struct ErrorResponse: Equatable, Sendable {
 }
 
 extension ByteWriter {
-    /// Appends an ErrorResponse with the fields S, C, M (and D when there is a detail), as PgBouncer.
+    /// Appends an ErrorResponse with the fields S, C, M (and D, H where there are a detail and a hint).
     public mutating func errorResponse(_ response: ErrorResponse) {
         message(.errorResponse) { $0.fields(of: response) }
     }
@@ -113,6 +117,10 @@ extension ByteWriter {
         if let detail = response.detail {
             write(UInt8(ascii: "D"))
             writeCString(detail)
+        }
+        if let hint = response.hint {
+            write(UInt8(ascii: "H"))
+            writeCString(hint)
         }
         write(UInt8(0))
     }

@@ -47,8 +47,9 @@ final class Connection {
 
     deinit { close() }
 
-    func finishConnecting() throws {
-        let deadline = Deadline(in: timeout)
+    /// Goes on with the login; after a time-out it can be called again.
+    func finishConnecting(within limit: Duration? = nil) throws {
+        let deadline = Deadline(in: limit ?? timeout)
         var status = PGRES_POLLING_WRITING
         while status != PGRES_POLLING_OK {
             if status == PGRES_POLLING_FAILED || PQstatus(handle) == CONNECTION_BAD {

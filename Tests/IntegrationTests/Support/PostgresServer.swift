@@ -7,6 +7,7 @@
 //   md5user                    md5
 //   clear                      password (cleartext)
 //   trusty                     trust
+// The same holds for replication, which only postgres may ask for.
 // Every password is the user's name followed by "-secret". Databases: app, other.
 
 import Foundation
@@ -21,9 +22,14 @@ final class PostgresServer: @unchecked Sendable {
 
     let port: Int
     private let directory: String
+    private let moreSettings: String
     private var process: ChildProcess?
 
-    init() throws {
+    /// Makes a cluster and starts it.
+    ///
+    /// - Parameter moreSettings: lines of postgresql.conf.
+    init(_ moreSettings: String = "") throws {
+        self.moreSettings = moreSettings
         port = Ports.free()
         directory = try ScratchDirectory.make("postgres")
         try initializeCluster()
@@ -129,6 +135,7 @@ final class PostgresServer: @unchecked Sendable {
         autovacuum = off
         timezone = 'UTC'
         log_timezone = 'UTC'
+        \(moreSettings)
 
         """
     }
@@ -140,6 +147,8 @@ final class PostgresServer: @unchecked Sendable {
         host all md5user 127.0.0.1/32 md5
         host all clear 127.0.0.1/32 password
         host all all 127.0.0.1/32 scram-sha-256
+        host replication postgres 127.0.0.1/32 trust
+        host replication all 127.0.0.1/32 scram-sha-256
 
         """
     }
@@ -171,12 +180,12 @@ final class PostgresServer: @unchecked Sendable {
     // MARK: - Where PostgreSQL is, and who runs it
 
     /// PostgreSQL refuses to run as root; Debian's package brings the user postgres.
-    private static func asServerUser(_ arguments: [String]) -> [String] {
+    static func asServerUser(_ arguments: [String]) -> [String] {
         guard getuid() == 0 else { return arguments }
         return ["setpriv", "--reuid=postgres", "--regid=postgres", "--init-groups"] + arguments
     }
 
-    private static func binary(_ name: String) -> String {
+    static func binary(_ name: String) -> String {
         binaryDirectory.map { "\($0)/\(name)" } ?? name
     }
 

@@ -95,20 +95,46 @@ import Testing
         }
     }
 
-    // MARK: What is not offered
+    // MARK: Replication
 
-    @Test(arguments: ["true", "on", "database", "1", ""])
-    func refusesReplication(_ value: String) {
-        #expect(throws: refusal("replication connections are not supported yet")) {
+    @Test(
+        arguments: [
+            ("database", .logical), ("true", .physical), ("TRUE", .physical), ("t", .physical),
+            ("yes", .physical), ("Ye", .physical), ("on", .physical), ("1", .physical),
+            ("false", .none), ("F", .none), ("OFF", .none), ("of", .none), ("no", .none),
+            ("0", .none),
+        ] as [(ByteString, ReplicationKind)]
+    )
+    func readsReplication(_ value: ByteString, expected: ReplicationKind) throws {
+        let request = try login(["user": "ada", "replication": value])
+        #expect(request.replication == expected)
+        #expect(request.settings.isEmpty)
+    }
+
+    @Test(arguments: ["", "o", "Database", "databases", "data", "2", "10", "truest", " true"])
+    func refusesOtherReplication(_ value: String) {
+        let expected = ErrorResponse(
+            .fatal,
+            "22023",
+            "invalid value for parameter \"replication\": \"\(value)\"",
+            hint: "Valid values are: \"false\", 0, \"true\", 1, \"database\"."
+        )
+        #expect(throws: expected) {
             try login(["user": "ada", "replication": ByteString(value)])
         }
     }
 
-    @Test(arguments: ["false", "OFF", "no", "0"])
-    func acceptsNoReplication(_ value: String) throws {
-        let request = try login(["user": "ada", "replication": ByteString(value)])
-        #expect(request.settings.isEmpty)
+    /// The server that they are for takes them as they are, whatever they are.
+    @Test func keepsTheOptionsOfReplication() throws {
+        let request = try login([
+            "user": "ada", "options": "-d 5 x", "application_name": "a", "replication": "database",
+        ])
+        #expect(request.options == "-d 5 x")
+        #expect(request.settings == [StartupParameter(name: "application_name", value: "a")])
+        try #expect(login(["user": "ada", "options": "-c a=1"]).options == nil)
     }
+
+    // MARK: What is not offered
 
     @Test(arguments: [
         (UInt16(2), UInt16(0), "old V2 protocol not supported"),

@@ -120,6 +120,83 @@ import Testing
         #expect(all == [Self.client(2), Self.client(1)])
     }
 
+    // MARK: Servers for replication
+
+    private static func awaitReplication(
+        _ number: UInt32,
+        in pool: inout Pool,
+        since: Microseconds
+    ) -> Waiter {
+        let client = client(number)
+        let ticket = pool.awaitReplication(client, of: .chief, since: since)
+        return Waiter(client: client, worker: .chief, ticket: ticket, since: since)
+    }
+
+    @Test func whoReplicatesGetsNoServerThatThereIs() {
+        var pool = Self.pool(idleServers: 1) { $0.defaultPoolSize = 2 }
+        let waiter = Self.awaitReplication(1, in: &pool, since: 3)
+        #expect(pool.hasWork == false)
+        #expect(pool.gate != 0 && pool.waiterCount == 1 && pool.firstWaitTime == 3)
+        #expect(pool.allWaiters == [waiter])
+        #expect(pool.wantsServer(now: 5) == false, "its own worker opens it")
+        #expect(pool.replicationWaiters(of: .chief) == [waiter])
+        #expect(pool.replicationOpener(now: 5) == .chief)
+        #expect(pool.admitReplication(waiter, now: 5) == true)
+        #expect(pool.admitReplication(waiter, now: 5) == false, "once")
+        pool.serverOpened(Self.server(2))
+        #expect(pool.gate == 0 && pool.replicationLoginCount == 1 && pool.sharedServerCount == 1)
+        Self.wait(9, in: &pool)
+        _ = pool.takeWaiter()
+        pool.serverMoved(from: .login, to: .active)
+        pool.replicationServerReady()
+        #expect(pool.replicationLoginCount == 0 && pool.replicationCount == 1)
+        pool.serverClosed(Self.server(2), in: .active)
+        pool.replicationServerClosing(wasReady: true)
+        #expect(pool.replicationCount == 0 && pool.serverCount == 1)
+    }
+
+    @Test func aServerForReplicationIsNoneForOthers() {
+        var pool = Self.pool { $0.defaultPoolSize = 3 }
+        let waiter = Self.awaitReplication(1, in: &pool, since: 0)
+        #expect(pool.admitReplication(waiter, now: 0) == true)
+        pool.serverOpened(Self.server(1))
+        Self.wait(2, in: &pool)
+        #expect(pool.wantsServer(now: 0) == true)
+        pool.serverClosed(Self.server(1), in: .login)
+        pool.replicationServerClosing(wasReady: false)
+        #expect(pool.replicationLoginCount == 0 && pool.replicationCount == 0)
+    }
+
+    @Test func freeServersGoForReplicationInTurn() {
+        var pool = Self.pool(idleServers: 1) {
+            $0.defaultPoolSize = 1
+            $0.minPoolSize = 1
+        }
+        let waiter = Self.awaitReplication(1, in: &pool, since: 5)
+        #expect(pool.admitReplication(waiter, now: 6) == false, "the pool is full")
+        #expect(pool.reasonToCloseFree(isNew: true, now: 6) == .evictedForPoolSize)
+        Self.wait(2, in: &pool, now: 4)
+        #expect(pool.reasonToCloseFree(isNew: true, now: 6) == nil, "somebody has waited longer")
+        _ = pool.takeWaiter()
+        Self.wait(3, in: &pool, now: 6)
+        #expect(pool.reasonToCloseFree(isNew: true, now: 6) == .evictedForPoolSize)
+        pool.serverClosed(Self.server(1), in: .idle)
+        #expect(pool.wantsServer(now: 7) == false, "the room is for who came first")
+        #expect(pool.isBelowMinimum(now: 7) == false)
+        #expect(pool.admitReplication(waiter, now: 7) == true)
+    }
+
+    @Test func aPausedPoolOpensNothingForReplication() {
+        var pool = Self.pool()
+        pool.isPaused = true
+        let waiter = Self.awaitReplication(1, in: &pool, since: 0)
+        #expect(pool.replicationWaiters(of: .chief).isEmpty == true)
+        #expect(pool.replicationOpener(now: 0) == nil)
+        #expect(pool.admitReplication(waiter, now: 0) == false)
+        #expect(pool.leave(waiter.client, of: .chief, ticket: waiter.ticket) == true)
+        #expect(pool.waiterCount == 0)
+    }
+
     @Test func whatIsTrackedDependsOnModeAndSetting() {
         var settings = Settings()
         #expect(settings.tracksSessions && settings.tracksSettings)

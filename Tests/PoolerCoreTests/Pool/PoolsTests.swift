@@ -134,6 +134,8 @@ import Testing
         let lists = pools.poolsInTheWay(of: needy, limits: limits)
         #expect(lists == [[sameDatabase], [sameUser]])
         #expect(!lists.joined().contains(own), "a pool does not rob itself")
+        let all = pools.poolsInTheWay(of: needy, limits: limits, includingOwn: true)
+        #expect(all == [[own, sameDatabase], [own, sameUser]], "but for replication")
     }
 
     // MARK: Support

@@ -305,6 +305,22 @@ private func error(_ text: String, files: [String: String] = [:]) -> String? {
         #expect(error("[martlet]\n[users]\n\(text(128)) =")?.contains("at most 127 bytes") == true)
     }
 
+    /// A physical connection has no database.
+    @Test func physicalReplicationGoesToTheOnlyServer() throws {
+        func name(_ name: ByteString, _ databases: [String]) throws -> ByteString {
+            try read((["[martlet]", "[databases]"] + databases).joined(separator: "\n"))
+                .databaseName(forPhysicalReplication: name)
+        }
+        let one = ["b = host=h", "a = host=h pool_size=3"]
+        #expect(try name("replication", one) == "b")
+        #expect(try name("a", one) == "a", "where there is one of that name")
+        #expect(try name("replication", one + ["c = host=g"]) == "replication")
+        #expect(try name("replication", one + ["c = host=h port=6000"]) == "replication")
+        #expect(try name("replication", one + ["* = host=g"]) == "replication")
+        #expect(try name("pgbouncer", one) == "pgbouncer")
+        #expect(try name("replication", []) == "replication")
+    }
+
     @Test func aUserWinsOverADatabaseOverTheGlobalValue() throws {
         let configuration = try read(
             """

@@ -15,7 +15,13 @@ import Testing
     }
 
     @Test func readsWhatItWrites() throws {
-        let response = ErrorResponse(.error, "42P01", "gone", detail: "since 1986")
+        let response = ErrorResponse(
+            .error,
+            "42P01",
+            "gone",
+            detail: "since 1986",
+            hint: "come again"
+        )
         var writer = ByteWriter()
         writer.errorResponse(response)
         #expect(try decode(Array(writer.bytes.dropFirst(5))) == response)

@@ -97,6 +97,8 @@ public struct SocketSnapshot: Equatable, Sendable {
     }
 
     public var state: State
+    /// Whether it is for replication.
+    public var replication = ReplicationKind.none
     public var user: ByteString = ""
     public var database: ByteString = ""
     /// The other end: an IP address, or `unix`.

@@ -76,7 +76,9 @@ private func makeSocketColumns(
         .text("type", "C for a client, S for a server.") { $0.state.type },
         .text("user", "The user name.") { $0.user },
         .text("database", "The database name.") { $0.database },
-        .text("replication", "Whether it is a replication connection.") { _ in "none" },
+        .text("replication", "Whether it is for replication: none, logical or physical.") {
+            $0.replication.text
+        },
         .text("state", "What the connection is doing.") { state($0) },
         .text("addr", "The address of the other end, or unix.") { $0.address },
         .int4("port", "The port of the other end.") { $0.port },
