@@ -357,12 +357,23 @@ def reset_in_one_query(client):
 
 
 def replication(client):
-    """What a program hears that asks for a replication connection."""
+    """What a program hears that asks for a replication connection.
+
+    The servers are fewer than the clients: who waits for one must not keep the others from leaving.
+    """
     saw = []
     for kind in ("database", "true"):
-        raw = pq.PGconn.connect(f"replication={kind}".encode())
+        raw = pq.PGconn.connect_start(f"replication={kind} application_name=replicating".encode())
+        status = pq.PollingStatus.WRITING
+        while status in (pq.PollingStatus.READING, pq.PollingStatus.WRITING):
+            reads = [raw.socket] if status == pq.PollingStatus.READING else []
+            writes = [] if reads else [raw.socket]
+            select.select(reads, writes, [], 30)
+            status = raw.connect_poll()
         error = raw.error_message.decode().strip().split("FATAL:")[-1]
         saw.append(raw.status == pq.ConnStatus.OK or error)
+        answers = [raw.exec_(query) for query in (b"IDENTIFY_SYSTEM", b"SHOW application_name")]
+        saw.append([answer.get_value(0, column) for answer, column in zip(answers, (3, 0))])
         raw.finish()
     return saw
 
