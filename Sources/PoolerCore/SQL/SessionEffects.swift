@@ -63,7 +63,7 @@ public struct SessionEffects: OptionSet, Hashable, BitwiseCopyable, Sendable {
     /// DROP: may end something temporary.
     public static let drop = SessionEffects(bit: 21)
     /// CREATE, ALTER or DROP of what decides how functions work or which settings a session begins
-    /// with: functions, triggers, rules, roles, databases, extensions, ...
+    /// with: functions, triggers, rules, roles, databases, extensions, ...; ALTER TABLE.
     public static let definition = SessionEffects(bit: 22)
     /// DECLARE, FETCH, MOVE or CLOSE.
     public static let cursor = SessionEffects(bit: 23)
@@ -97,6 +97,9 @@ public struct SessionEffects: OptionSet, Hashable, BitwiseCopyable, Sendable {
     public static let unnamedSettings = SessionEffects(bit: 37)
     /// Asks which prepared statements there are.
     public static let preparedStatements = SessionEffects(bit: 38)
+    /// May call functions that it does not name: names tables or views, which can have triggers and
+    /// rules, casts values, or uses an operator that is not one of the most common.
+    public static let unseenCalls = SessionEffects(bit: 39)
 
     /// Those after which notifications may be on their way.
     public static let mayNotify: SessionEffects = [

@@ -392,6 +392,9 @@ extension StatementHead {
             let word = reader.token
             if word.isWord("temp") || word.isText("temporary", reader) {
                 self.effects.insert(.temporary)
+            } else if kind == .alter, word.isWord("table") {
+                // It may get a default, or a policy.
+                self.effects.insert(.definition)
             } else if Self.isDefinition(word, reader) {
                 self.effects.insert(.definition)
                 // Its script can run anything.

@@ -108,8 +108,24 @@ struct StatementScanner: ~Escapable {
             depth = max(0, depth &- 1)
         case .dot:
             beforeDot = previous
+        case .typecast:
+            effects.insert(.unseenCalls)
+        case .operator where token.byteCount > 1 && !isCommon(token):
+            effects.insert(.unseenCalls)
         default:
             break
+        }
+    }
+
+    /// Whether an operator of several characters is one that mostly compares or joins texts.
+    private func isCommon(_ token: SQLToken) -> Bool {
+        guard token.byteCount == 2 else { return false }
+        switch (text.byte(at: token.start), text.byte(at: token.start &+ 1)) {
+        case (UInt8(ascii: "<"), UInt8(ascii: "=")), (UInt8(ascii: ">"), UInt8(ascii: "=")),
+            (UInt8(ascii: "<"), UInt8(ascii: ">")), (UInt8(ascii: "!"), UInt8(ascii: "=")),
+            (UInt8(ascii: "|"), UInt8(ascii: "|")), (UInt8(ascii: "-"), UInt8(ascii: ">")):
+            return true
+        default: return false
         }
     }
 
@@ -171,11 +187,21 @@ struct StatementScanner: ~Escapable {
                 isInBody = false
             }
         case 4:
-            if token.isWord("into"), !previous.isWord("insert"), !previous.isWord("merge") {
-                isAfterInto = true
+            if token.isWord("from") {
+                effects.insert(.unseenCalls)
+            } else if token.isWord("into") {
+                effects.insert(.unseenCalls)
+                if !previous.isWord("insert"), !previous.isWord("merge") { isAfterInto = true }
+            } else if token.isWord("copy") || token.isWord("cast") {
+                effects.insert(.unseenCalls)
             }
+        case 5:
+            if token.isWord("table") { effects.insert(.unseenCalls) }
         case 6:
-            if token.isWord("update") { mentionsUpdate = true }
+            if token.isWord("update") {
+                mentionsUpdate = true
+                effects.insert(.unseenCalls)
+            }
             if token.isWord("atomic"), previous.isWord("begin"), depth == 0, isRoutine {
                 isInBody = true
             }

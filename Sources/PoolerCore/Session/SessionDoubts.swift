@@ -13,13 +13,17 @@ public struct SessionDoubts: Equatable, Sendable {
     public private(set) var asksForAllSettings = false
     /// The prepared statements that may have been made or ended by SQL.
     public private(set) var statementNames: Set<ByteString> = []
+    /// Whether it is not known what the tables do that were named, or that has just been changed.
+    public private(set) var awaitsSurvey = false
+    /// Whether functions, triggers and the like may have been made, changed or dropped.
+    public private(set) var hasNewDefinitions = false
     /// What executing the statements may do that were made by PREPARE.
     private var preparedEffects: SessionEffects = []
 
     public init() {}
 
     /// No doubt.
-    public var isEmpty: Bool { effects.isEmpty }
+    public var isEmpty: Bool { effects.isEmpty && !awaitsSurvey }
 
     /// Effects that can leave something behind in a session, or that depend on what others left.
     public static let relevantEffects: SessionEffects = [
@@ -48,6 +52,23 @@ public struct SessionDoubts: Equatable, Sendable {
         if !effects.isDisjoint(with: [.opaque, .resetAll, .discardAll, .unnamedSettings]) {
             asksForAllSettings = true
         }
+    }
+
+    /// The server has to be asked what of its database can change a session unseen.
+    ///
+    /// - Parameter isChanged: whether that has just been changed.
+    public mutating func awaitSurvey(isChanged: Bool) {
+        awaitsSurvey = true
+        if isChanged { hasNewDefinitions = true }
+    }
+
+    /// It has been asked.
+    ///
+    /// - Parameter foundAny: whether the statements may have changed the session in this way.
+    public mutating func surveyed(foundAny: Bool) {
+        awaitsSurvey = false
+        hasNewDefinitions = false
+        if foundAny { add(.opaque) }
     }
 
     /// Adds what one statement of a text may do.

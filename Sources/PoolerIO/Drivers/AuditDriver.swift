@@ -18,6 +18,12 @@ extension Worker {
             pools[pool].gate.isOpen
         else { return false }
         pools[pool].lastAudit = now
+        if isSurveyOld(pool) {
+            move(server, to: .tested)
+            servers[server].lastAnswerTime = now
+            askForSurvey(server)
+            return true
+        }
         pools[pool].counters.audits &+= 1
         servers[server].isAuditDue = false
         let names =

@@ -355,6 +355,7 @@ extension Worker {
                 user: pool.key.user
             )
         )
+        pools[pool.id].survey = shared.surveys[pool.key.database]
     }
 
     /// What the configuration has for a pool to log in to its servers with.

@@ -227,6 +227,7 @@ extension Worker {
         }
         guard isForgotten else { return }
         for state in unused { states.release(state) }
+        shared.surveys[pool.key.database] = nil
         issue(.forgetPool(pool))
     }
 

@@ -105,6 +105,8 @@ extension Worker {
             }
             guard let before = old.database(named: key.database), before.connectsLike(database)
             else {
+                shared.surveys[key.database] = nil
+                pools[pool].survey = nil
                 replaceServers(of: pool, before: number)
                 continue
             }

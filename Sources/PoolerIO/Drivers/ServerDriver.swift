@@ -85,7 +85,7 @@ extension Worker {
                 } else if takeBehindReset(slot, step, from: offset, of: bytes) {
                     mustRestore = true
                 }
-            } else if servers[slot].probe != nil {
+            } else if servers[slot].probe != nil || servers[slot].task == .surveying {
                 keepAnswer(slot, bytes.extracting(offset..<step.end))
             }
             offset = step.end
@@ -422,6 +422,8 @@ extension Worker {
             settingsReplayed(slot, changes, error)
         case .auditing:
             audited(slot, error)
+        case .surveying:
+            surveyed(slot, error)
         case .restoring:
             restored(slot, error)
         case .probing:

@@ -32,7 +32,8 @@ extension Worker {
         guard end <= bytes.byteCount else { return false }
         let text = bytes.extracting(offset + MessageHeader.byteCount..<end - 1)
         let rules = clients[slot].scanRules
-        let effects = StatementClassifier.effects(of: text, rules: rules)
+        var effects = StatementClassifier.effects(of: text, rules: rules)
+        noteHiddenCalls(&effects, text, rules, on: server)
         guard showStatements(to: effects, of: text, .query, from: slot, among: bytes) else {
             return false
         }
@@ -53,10 +54,16 @@ extension Worker {
         from slot: UInt32,
         among bytes: RawSpan
     ) -> Bool {
-        guard !effects.isDisjoint(with: SessionDoubts.relevantEffects) else { return true }
         let server = clients[slot].server
+        guard
+            mayHideSomething(effects, on: server)
+                || !effects.isDisjoint(with: SessionDoubts.relevantEffects)
+        else { return true }
         let body = statements.body(of: statement)
         let text = body.span.upToZero()
+        var effects = effects
+        noteHiddenCalls(&effects, text, clients[slot].scanRules, on: server)
+        guard !effects.isDisjoint(with: SessionDoubts.relevantEffects) else { return true }
         guard showStatements(to: effects, of: text, .batch, from: slot, among: bytes) else {
             return false
         }
@@ -87,7 +94,9 @@ extension Worker {
                 clients[slot].unnamedEffects = .opaque
                 return
             }
-            let effects = effects(ofParse: bytes.extracting(nameEnd + 1..<end), from: slot)
+            let body = bytes.extracting(nameEnd + 1..<end)
+            var effects = effects(ofParse: body, from: slot)
+            noteHiddenCalls(&effects, body.upToZero(), clients[slot].scanRules, on: server)
             if !effects.isDisjoint(with: SessionDoubts.relevantEffects) {
                 // Which settings, nobody remembers.
                 clients[slot].unnamedEffects.formUnion(effects.union(.opaque))
@@ -155,9 +164,10 @@ extension Worker {
             return
         }
         // EXECUTE of an EXECUTE is an error.
-        let effects = statementNames[names].effects(of: entry).subtracting(.sqlExecute)
+        var effects = statementNames[names].effects(of: entry).subtracting(.sqlExecute)
         let body = statements.body(of: statementNames[names].slot(of: entry))
         let rules = clients[servers[server].client].scanRules
+        noteHiddenCalls(&effects, body.span.upToZero(), rules, on: server)
         note(effects, of: body.span.upToZero(), rules, on: server)
     }
 
@@ -186,6 +196,7 @@ extension Worker {
     /// Parts a server from its client, or keeps them together, as what the server has in its session
     /// demands.
     mutating func settleSession(_ server: UInt32) {
+        if servers[server].doubts.awaitsSurvey, !settleSurvey(server) { return }
         let doubts = servers[server].doubts
         let customNames = pools[servers[server].pool].shared.withLock { pool in
             pool.noteCustomNames(doubts.settingNames)

@@ -173,6 +173,8 @@ struct Server: ~Copyable {
         case probing
         /// Being asked what is left in its session, while nobody needs it: `probe`.
         case auditing
+        /// Being asked what in its database can change a session unseen.
+        case surveying
         /// It is given what its client began with, behind a RESET.
         case restoring
         /// Its settings are being made to fit its client.

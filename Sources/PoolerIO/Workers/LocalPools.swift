@@ -2,6 +2,13 @@
 
 internal import PoolerCore
 
+/// Whether there is something.
+enum Knowledge: UInt8 {
+    case unknown
+    case none
+    case some
+}
+
 /// What a worker has of a pool for itself.
 struct LocalPool: ~Copyable {
     let shared: SharedPool
@@ -26,6 +33,12 @@ struct LocalPool: ~Copyable {
     var usesSequences = false
     /// What is known of the functions of its database.
     var functionTrust = FunctionTrust()
+    /// What in its database can change a session unseen, if that is known.
+    var survey: Survey? {
+        didSet { hiddenCalls = survey.map { $0.calls.isEmpty ? .none : .some } ?? .unknown }
+    }
+    /// The same in short.
+    private(set) var hiddenCalls = Knowledge.unknown
     /// When an idle server was last asked what is left in its session.
     var lastAudit: Microseconds = 0
     /// What the clients and servers of this worker have counted.

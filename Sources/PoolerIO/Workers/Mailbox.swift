@@ -28,6 +28,8 @@ enum Mail: Sendable {
     case cancel(CancelKey, requester: Requester)
     /// The CancelRequest that your client brought has been delivered, or will never be.
     case cancelEnded(ClientID, hasFailed: Bool)
+    /// A database has been asked what in it can change a session unseen; or that is not known any more.
+    case surveyed(database: ByteString, Survey?)
     /// Something to do for all workers, from the chief.
     case order(Order, number: UInt64)
     /// Your order has been carried out.

@@ -170,6 +170,7 @@ extension Worker {
         case .roomMade(let pool): if pools.contains(pool) { openServersIfWanted(pool) }
         case .cancel(let key, let requester): cancel(key, for: requester)
         case .cancelEnded(let client, let hasFailed): cancelEnded(client, hasFailed: hasFailed)
+        case .surveyed(let database, let survey): adoptSurvey(survey, of: database)
         case .order(let order, let number):
             shared.post(.report(carryOut(order), number: number), to: .chief)
         case .report(let report, let number): reported(report, number: number)

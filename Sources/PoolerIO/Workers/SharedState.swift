@@ -13,6 +13,7 @@ final class SharedState: Sendable {
     let pools = PoolDirectory()
     let states = SharedSettingsStates()
     let statements = SharedStatements()
+    let surveys = SharedSurveys()
     let loads: WorkerLoads
     /// The epoll descriptor of each worker, for moving servers.
     let reactors: ReactorDescriptors
@@ -211,6 +212,23 @@ final class SharedSettingsStates: Sendable {
     func reportedPart(of id: SettingsID) -> SettingsID {
         states.withLock { $0.reportedPart(of: id) }
     }
+}
+
+/// What is known of the databases, by the names that clients use: what in them can change a session
+/// without being named.
+final class SharedSurveys: Sendable {
+    private let found = Locked<[ByteString: Survey]>([:])
+
+    subscript(database: ByteString) -> Survey? {
+        get { found.withLock { $0[database] } }
+        set { found.withLock { $0[database] = newValue } }
+    }
+}
+
+/// What a database has been found to have.
+struct Survey: Sendable {
+    let calls: HiddenCalls
+    let time: Microseconds
 }
 
 /// The prepared statements of all clients and servers.

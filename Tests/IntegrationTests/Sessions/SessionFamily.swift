@@ -55,10 +55,7 @@ enum SessionFamily: String, CaseIterable, Sendable, Comparable, CustomStringConv
     /// Families whose scripts do not yet see through the pooler what they see on a private session.
     ///
     /// Take one out, and the tests use it: by itself, and together with all others that are in use.
-    static let notYet: Set<SessionFamily> = [
-        // A trigger that sets a custom setting is not seen, and PostgreSQL does not list these.
-        .settingsInFunctions
-    ]
+    static let notYet: Set<SessionFamily> = []
 
     static var inUse: Set<SessionFamily> { all.subtracting(notYet) }
 

@@ -1,0 +1,145 @@
+// What in a database can change a session without being named by a statement (HiddenCalls). Asked
+// after the first transaction that names a table, or calls in another way what is not seen, after one
+// that changes functions, triggers and the like, and now and then by the janitor, because others change
+// them, too.
+
+internal import Logging
+internal import PoolerCore
+internal import PostgresWire
+
+extension Worker {
+    /// How long what was found is relied upon, in microseconds.
+    private static var surveyPeriod: Microseconds { .seconds(60) }
+
+    /// After statements that do this a database is another one.
+    static var changingEffects: SessionEffects { [.definition, .creation] }
+
+    // MARK: Statements pass
+
+    /// Adds to the effects of a statement what the tables do that it names.
+    ///
+    /// Where nothing in the database can change a session unseen that is one comparison.
+    @inline(__always)
+    mutating func noteHiddenCalls(
+        _ effects: inout SessionEffects,
+        _ text: RawSpan,
+        _ rules: ScanRules,
+        on server: UInt32
+    ) {
+        if mayHideSomething(effects, on: server) { noteHidden(&effects, text, rules, on: server) }
+    }
+
+    /// Whether a statement with these effects has to be looked at.
+    @inline(__always)
+    func mayHideSomething(_ effects: SessionEffects, on server: UInt32) -> Bool {
+        if !effects.isDisjoint(with: Self.changingEffects) { return true }
+        switch pools[servers[server].pool].hiddenCalls {
+        case .none: return false
+        case .unknown: return effects.contains(.unseenCalls)
+        case .some: return true
+        }
+    }
+
+    @inline(never)
+    private mutating func noteHidden(
+        _ effects: inout SessionEffects,
+        _ text: RawSpan,
+        _ rules: ScanRules,
+        on server: UInt32
+    ) {
+        // Tables can have defaults. What is temporary ends with the session.
+        if effects.contains(.definition)
+            || effects.contains(.creation) && !effects.contains(.temporary)
+        {
+            servers[server].doubts.awaitSurvey(isChanged: true)
+        }
+        let pool = servers[server].pool
+        switch pools[pool].hiddenCalls {
+        case .none: break
+        case .unknown:
+            if effects.contains(.unseenCalls) {
+                servers[server].doubts.awaitSurvey(isChanged: false)
+                if servers[server].pins.isEmpty { servers[server].pinStatement = text.excerpt }
+            }
+        case .some:
+            if pools[pool].survey?.calls.mayBeCalled(by: text, rules: rules) == true {
+                effects.insert(.unknownFunction)
+            }
+        }
+    }
+
+    // MARK: Between transactions
+
+    /// Has the server asked before what else there is to be asked, if nobody has done so meanwhile.
+    ///
+    /// - Returns: false when it is being asked now.
+    mutating func settleSurvey(_ server: UInt32) -> Bool {
+        let pool = servers[server].pool
+        let database = pools[pool].key.database
+        if servers[server].doubts.hasNewDefinitions {
+            publish(nil, of: database)
+        } else if let survey = shared.surveys[database] {
+            adoptSurvey(survey, of: database)
+            servers[server].doubts.surveyed(foundAny: !survey.calls.isEmpty)
+            return true
+        }
+        clients[servers[server].client].isPreparing = true
+        pools[pool].counters.probes &+= 1
+        askForSurvey(server)
+        return false
+    }
+
+    /// Whether a database should be asked again.
+    func isSurveyOld(_ pool: PoolID) -> Bool {
+        guard let survey = pools[pool].survey else { return false }
+        return now - survey.time >= Self.surveyPeriod
+    }
+
+    /// Asks a server what in its database can change a session unseen.
+    mutating func askForSurvey(_ server: UInt32) {
+        servers[server].task = .surveying
+        servers[server].taskAnswer = []
+        sendInternal(HiddenCalls.question, to: server)
+    }
+
+    /// The server has answered.
+    ///
+    /// What it cannot say is taken for nothing, until it is asked again.
+    mutating func surveyed(_ server: UInt32, _ error: ErrorResponse?) {
+        let answer = exchange(&servers[server].taskAnswer, with: [])
+        let calls = error == nil ? HiddenCalls(answer: unsafe answer.span.bytes) : nil
+        if calls == nil {
+            let reason = error?.message.text ?? "unreadable answer"
+            logServer(server, .warning, "survey of hidden calls failed: \(reason)")
+        }
+        let survey = Survey(calls: calls ?? HiddenCalls(), time: now)
+        publish(survey, of: pools[servers[server].pool].key.database)
+        guard servers[server].machine.transactionStatus == .idle else {
+            return servers[server].hasClient
+                ? serverFailed(server, .checkFailed) : closeServer(server, .uncertainState)
+        }
+        guard servers[server].hasClient else { return resetOrFree(server) }
+        servers[server].doubts.surveyed(foundAny: !survey.calls.isEmpty)
+        settleSession(server)
+    }
+
+    // MARK: What is known
+
+    /// Makes known to all workers what a database has been found to have, or that nobody knows it.
+    private mutating func publish(_ survey: Survey?, of database: ByteString) {
+        shared.surveys[database] = survey
+        adoptSurvey(survey, of: database)
+        for worker in shared.workers where worker != id {
+            shared.post(.surveyed(database: database, survey), to: worker)
+        }
+    }
+
+    /// Takes over what has been found.
+    mutating func adoptSurvey(_ survey: Survey?, of database: ByteString) {
+        let names = survey?.calls.settingNames ?? []
+        for pool in localPools(ofDatabase: database) {
+            pools[pool].survey = survey
+            if !names.isEmpty { pools[pool].shared.withLock { $0.noteCustomNames(names) } }
+        }
+    }
+}
