@@ -64,6 +64,9 @@ struct AnswerFollower {
         case reported(ParameterStatus)
         case statementsDiscarded
         case answered(Expectation)
+        /// What the pooler wanted to know of a statement: its parameters, its columns.
+        case parameters([UInt8])
+        case described(UInt32, [UInt8])
         case failed(String, Expectation.Route = .client)
         /// The pooler gave this answer.
         case gave(Expectation)
@@ -138,6 +141,10 @@ struct AnswerFollower {
             notes.append(.statementsDiscarded)
         case .answered(let expectation):
             notes.append(.answered(expectation))
+        case .parametersDescribed(let start, let end):
+            notes.append(.parameters(Array(bytes[start..<end])))
+        case .described(let statement, let start, let end):
+            notes.append(.described(statement, Array(bytes[start..<end])))
         case .failed(let start, let end, let route):
             let body = Array(bytes[start..<end])
             let response = try? ErrorResponse(decoding: body.span.bytes)

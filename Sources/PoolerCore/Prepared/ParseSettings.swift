@@ -36,6 +36,14 @@ public struct ParseSettings: Equatable, Sendable {
         self.init(fingerprint: fingerprint, values: values)
     }
 
+    /// The same values for a statement that is shared only within a pool: the same text is about
+    /// other tables in another database.
+    ///
+    /// - Parameter mark: a number that no other pool has. Does not allocate.
+    public func ofPool(_ mark: UInt64) -> ParseSettings {
+        ParseSettings(fingerprint: fingerprint ^ mark, values: values)
+    }
+
     /// The same values for a statement that no other client shall share.
     ///
     /// - Parameter number: that of the client's connection.

@@ -6,6 +6,7 @@ public struct ServerStatements {
         var slot: UInt32
         var previous: UInt32
         var next: UInt32
+        var isFit = true
     }
 
     private static let none = UInt32.max
@@ -21,14 +22,24 @@ public struct ServerStatements {
 
     public init() {}
 
-    /// Whether the server has the statement; if so it becomes the most recently used.
+    /// Whether the server has the statement as its clients know it; if so it becomes the most recently
+    /// used.
     public mutating func use(_ slot: UInt32) -> Bool {
-        guard let node = node(of: slot) else { return false }
+        guard let node = node(of: slot), nodes[Int(node)].isFit else { return false }
         if node != newest {
             unlink(node)
             linkAsNewest(node)
         }
         return true
+    }
+
+    /// Whether there is a statement of that name on the server, fit for use or not.
+    public func contains(_ slot: UInt32) -> Bool { node(of: slot) != nil }
+
+    /// Notes that what the server has under the statement's name may be another one: it has to be
+    /// closed before the statement can be prepared.
+    public mutating func becameUnfit(_ slot: UInt32) {
+        if let node = node(of: slot) { nodes[Int(node)].isFit = false }
     }
 
     /// Notes that the server gets the statement, which it must not have.
@@ -38,7 +49,7 @@ public struct ServerStatements {
         let node: UInt32
         if let free = freeNodes.popLast() {
             node = free
-            nodes[Int(free)].slot = slot
+            nodes[Int(free)] = Node(slot: slot, previous: Self.none, next: Self.none)
         } else {
             node = UInt32(nodes.count)
             nodes.append(Node(slot: slot, previous: Self.none, next: Self.none))

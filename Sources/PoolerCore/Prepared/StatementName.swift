@@ -1,5 +1,7 @@
 // What tracked statements are called on servers: a prefix and a number that is never used twice.
 
+public import PostgresWire
+
 /// Builds the names of tracked statements on servers.
 public enum StatementName {
     /// What the names begin with.
@@ -7,6 +9,14 @@ public enum StatementName {
 
     /// The number of no statement.
     public static let missing: UInt64 = 0
+
+    /// Whether a server that was told to use the statement of that number says that there is none.
+    ///
+    /// - Parameter message: of its error, in whatever language.
+    public static func isMissing(in message: ByteString) -> Bool {
+        let name = prefix + [UInt8(ascii: "0")]
+        return message.bytes.indices.contains { message.bytes[$0...].starts(with: name) }
+    }
 
     /// The size of a name with its terminating zero byte.
     public static func byteCount(serial: UInt64) -> Int {

@@ -16,12 +16,15 @@ public struct StatementStore {
         var settings: ParseSettings
         var useCount: Int
         var serial: UInt64
+        var description: StatementDescription?
         var isOutdated = false
     }
 
     private var entries: [Entry?] = []
     private var freeSlots: [UInt32] = []
     private var slots: [Key: UInt32] = [:]
+    /// The different bodies, and how many statements have each.
+    private var bodies: [ByteString: Int] = [:]
     private var nextSerial: UInt64 = 1
 
     public init() {}
@@ -38,6 +41,7 @@ public struct StatementStore {
             retain(slot)
             return slot
         }
+        let body = share(body)
         let entry = Entry(body: body, settings: settings, useCount: 1, serial: nextSerial)
         nextSerial += 1
         let slot: UInt32
@@ -48,8 +52,41 @@ public struct StatementStore {
             slot = UInt32(entries.count)
             entries.append(entry)
         }
-        slots[key] = slot
+        slots[Key(body: body, fingerprint: settings.fingerprint)] = slot
         return slot
+    }
+
+    /// The same bytes in the memory that another statement has them in, if there is one.
+    private mutating func share(_ body: ByteString) -> ByteString {
+        guard let index = bodies.index(forKey: body) else {
+            bodies[body] = 1
+            return body
+        }
+        bodies.values[index] += 1
+        return bodies.keys[index]
+    }
+
+    private mutating func unshare(_ body: ByteString) {
+        guard let index = bodies.index(forKey: body) else { return }
+        bodies.values[index] -= 1
+        if bodies.values[index] == 0 { bodies.remove(at: index) }
+    }
+
+    /// Notes what a server that has just prepared a statement says of it.
+    ///
+    /// - Returns: whether it is what the first one said.
+    public mutating func note(_ description: StatementDescription, of slot: UInt32) -> Bool {
+        guard isSlot(slot), let entry = entries[Int(slot)] else { return false }
+        guard let first = entry.description else {
+            entries[Int(slot)]?.description = description
+            return true
+        }
+        return first == description
+    }
+
+    /// What is known of the parameters and columns of a statement.
+    public func description(of slot: UInt32) -> StatementDescription? {
+        isSlot(slot) ? entries[Int(slot)]?.description : nil
     }
 
     /// Notes that what a statement gives is not what it gave when it was prepared: who prepares its
@@ -82,6 +119,7 @@ public struct StatementStore {
                 slots[Key(body: entry.body, fingerprint: entry.settings.fingerprint)] = nil
             }
             entries[Int(slot)] = nil
+            unshare(entry.body)
             freeSlots.append(slot)
         }
     }
@@ -112,6 +150,22 @@ public struct StatementStore {
     /// All that follows the name in the statement's Parse.
     public func body(of slot: UInt32) -> ByteString {
         isSlot(slot) ? entries[Int(slot)]?.body ?? "" : ""
+    }
+
+    /// The same with the types of all parameters declared, once they are known.
+    ///
+    /// PostgreSQL reads a statement anew when tables have changed, but keeps the types that its
+    /// parameters had at first; so must a server where it is prepared later.
+    public func declaredBody(of slot: UInt32) -> ByteString {
+        let body = body(of: slot)
+        guard let types = description(of: slot)?.parameterTypes, !types.isEmpty,
+            let textEnd = body.span.indexOfZero(from: 0)
+        else { return body }
+        var writer = ByteWriter()
+        writer.write(body.bytes[...textEnd])
+        writer.write(Int16(truncatingIfNeeded: types.count))
+        for type in types { writer.write(Int32(bitPattern: type)) }
+        return ByteString(writer.bytes)
     }
 
     /// The number in the statement's name on servers, never given to another statement.

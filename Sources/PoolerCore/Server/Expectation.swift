@@ -40,8 +40,11 @@ public struct Expectation: Equatable, BitwiseCopyable, Sendable {
     public let request: Request
     /// Who gets the answer, and who gives it.
     public let route: Route
-    /// For parse, close and bind: the statement's slot in the statement store, or `ownStatement` and the
-    /// number of a request about one that a server has under a client's name; else `noStatement`.
+    /// Which statement the request is about.
+    ///
+    /// For parse, close, bind and describe: the statement's slot in the statement store, or
+    /// `ownStatement` and the number of a request about one that a server has under a client's name;
+    /// else `noStatement`. For parse and close of a client: its entry.
     public let statement: UInt32
 
     /// The value of `statement` for requests that are not about a tracked statement.

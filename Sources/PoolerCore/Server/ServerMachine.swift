@@ -22,6 +22,11 @@ public enum ServerEvent: Equatable, Sendable {
     case statementsDiscarded
     /// The answer to a request about a tracked statement arrived, or at least began.
     case answered(Expectation)
+    /// The types of the parameters of a statement that the pooler wants described; the body lies at
+    /// these offsets of the scanned bytes.
+    case parametersDescribed(bodyStart: Int, bodyEnd: Int)
+    /// The columns of that statement; nothing lies at these offsets if it gives no rows.
+    case described(statement: UInt32, bodyStart: Int, bodyEnd: Int)
     /// A message ended behind which an answer of the pooler's is due.
     case answerDue
     /// An ErrorResponse; what goes unanswered because of it is in `takeDropped()`. `route` tells
@@ -89,9 +94,19 @@ extension Expectation {
         isAboutStatement || request == .query && route == .client
     }
 
-    /// Whether it changes which statements there are.
+    /// Whether it changes which statements there are, or decides which of them may be used.
     fileprivate var isAboutStatement: Bool {
-        statement != Self.noStatement && request != .bind
+        guard statement != Self.noStatement else { return false }
+        switch request {
+        case .bind: return false
+        case .describe: return route == .pooler
+        case .query, .sync, .parse, .execute, .close, .copyEnd: return true
+        }
+    }
+
+    /// Whether the pooler wants to know what the statement's parameters and columns are.
+    fileprivate var wantsDescription: Bool {
+        request == .describe && route == .pooler && statement != Self.noStatement
     }
 
     /// Only the pooler closes the unnamed statement with an effect that it counts on.
@@ -115,6 +130,10 @@ public struct ServerMachine {
     /// client had no answer to others of their batch.
     private var failedRequests: [Expectation] = []
     private var answersToBatch = 0
+    /// Whether the client has been told the types of a statement's parameters, but not yet its columns,
+    /// and whether it shall not be told them once more.
+    private var hasToldParameters = false
+    private var skipsParameters = false
     /// How much of the message in passage is still to come, and where it goes.
     public private(set) var bodyRemaining = 0
     private var passingDisposition = Disposition.forward
@@ -140,6 +159,9 @@ public struct ServerMachine {
 
     /// The longest message that is inspected whole, in bytes.
     private static let inspectionLimit = 65_536
+    /// The same for RowDescription: PostgreSQL allows 1,664 columns with names of 63 bytes; and for
+    /// ParameterDescription with its at most 65,535 parameters.
+    private static let descriptionLimit = 524_288
 
     public init() {}
 
@@ -216,9 +238,11 @@ public struct ServerMachine {
     /// Whether an answer that the server gives to its client is still to come.
     public var owesAnswerToClient: Bool { expectations.contains { $0.route == .client } }
 
-    /// The statement whose execution has just failed, if it is a tracked one.
+    /// The statement that has just failed to be bound or described for the client, if it is a tracked
+    /// one.
     public var failedStatement: UInt32? {
-        guard let request = failedRequests.first, request.request == .bind,
+        guard let request = failedRequests.first, request.route == .client,
+            request.request == .bind || request.request == .describe,
             request.statement < Expectation.ownStatement
         else { return nil }
         return request.statement
@@ -227,19 +251,21 @@ public struct ServerMachine {
     /// Prepares for sending a batch again of which the first answer was an error: the client shall
     /// not see the end of the failed one.
     ///
-    /// Possible only where the batch begins with Bind, has a Describe, so that the client learns what
-    /// columns there are now, and ends what was sent.
+    /// Possible only where the batch is Describe of a statement, or begins with Bind and has a
+    /// Describe, so that the client learns what columns there are now, and ends what was sent.
     ///
     /// - Returns: what is to be expected of the batch, once what has to be sent in front of it is
     ///   expected; nil if it cannot be sent again.
     public mutating func repeatFailedBatch() -> [Expectation]? {
         guard expectations.count == 1, let sync = expectations.first, sync.request == .sync,
             sync.route == .client, answersToBatch == 0, transactionStatus == .idle,
-            failedRequests.first?.request == .bind,
+            failedRequests.first?.request == .bind || failedRequests.count == 1,
             failedRequests.contains(where: { $0.request == .describe }),
             failedRequests.allSatisfy({ $0.route == .client && !$0.isAboutStatement })
         else { return nil }
         expectations[expectations.startIndex] = Expectation(.sync, .pooler)
+        // PostgreSQL tells them before it finds out that the columns have changed.
+        skipsParameters = hasToldParameters
         return failedRequests + [sync]
     }
 
@@ -430,7 +456,10 @@ public struct ServerMachine {
     }
 
     private func disposition(of type: BackendMessageType) -> Disposition {
-        guard let head = expectations.first, head.route == .pooler else { return .forward }
+        guard let head = expectations.first else { return .forward }
+        guard head.route == .pooler else {
+            return skipsParameters && type == .parameterDescription ? .swallow : .forward
+        }
         // What fails of the pooler's own requests within a batch of the client's fails for the client.
         return type == .errorResponse && head.isExtended && !isInOwnBatch ? .forward : .swallow
     }
@@ -442,9 +471,13 @@ public struct ServerMachine {
 
     /// Whether a message's body is looked at, so that all of it must be there.
     private func isInspected(_ type: BackendMessageType, _ header: MessageHeader) -> Bool {
-        guard header.bodyByteCount <= Self.inspectionLimit else { return false }
+        let isDescription = type == .rowDescription || type == .parameterDescription
+        let limit = isDescription ? Self.descriptionLimit : Self.inspectionLimit
+        guard header.bodyByteCount <= limit else { return false }
         switch type {
         case .readyForQuery, .parameterStatus, .errorResponse, .notificationResponse: return true
+        case .parameterDescription, .rowDescription:
+            return expectations.first?.wantsDescription ?? false
         case .commandComplete: return Self.isAsLongAsADiscard(header)
         default: return false
         }
@@ -459,13 +492,32 @@ public struct ServerMachine {
         let bodyStart = offset + MessageHeader.byteCount
         endedWithError = type == .errorResponse
         switch type {
-        case .dataRow, .copyData, .copyDone, .noticeResponse, .parameterDescription,
-            .functionCallResponse, .copyOutResponse:
+        case .dataRow, .copyData, .copyDone, .noticeResponse, .functionCallResponse,
+            .copyOutResponse:
             return .none
         case .notificationResponse:
             return isInspected(type, header) ? .notification(start: offset) : .protocolViolation
+        case .parameterDescription:
+            guard let head = expectations.first, head.wantsDescription else {
+                hasToldParameters = expectations.first?.request == .describe
+                return .none
+            }
+            let bodyEnd = min(bodyStart + header.bodyByteCount, bytes.byteCount)
+            return .parametersDescribed(bodyStart: bodyStart, bodyEnd: bodyEnd)
         case .rowDescription, .noData:
-            return expectations.first?.request == .describe ? answered() : .none
+            guard let head = expectations.first, head.request == .describe else { return .none }
+            guard head.wantsDescription else {
+                hasToldParameters = false
+                skipsParameters = false
+                return answered()
+            }
+            _ = removeHead()
+            let bodyEnd = min(bodyStart + header.bodyByteCount, bytes.byteCount)
+            return .described(
+                statement: head.statement,
+                bodyStart: bodyStart,
+                bodyEnd: type == .noData ? bodyStart : bodyEnd
+            )
         case .commandComplete:
             let event = commandCompleted()
             return isDiscard(header, bodyStart, bytes) ? .statementsDiscarded : event
@@ -568,6 +620,8 @@ public struct ServerMachine {
         }
         transactionStatus = status
         answersToBatch = 0
+        hasToldParameters = false
+        if route == .client { skipsParameters = false }
         isCopyingIn = false
         isSettled = expectations.isEmpty
         return .ready(status, route: route, isQuiet: isSettled && !isSkippingToSync)

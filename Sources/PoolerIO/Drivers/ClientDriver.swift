@@ -99,7 +99,7 @@ extension Worker {
         spareBuffers.giveBack(held)
     }
 
-    /// Goes on with a client that was held back, if there is no doubt any more.
+    /// Goes on with a client that was held back, if there is no doubt about its statements any more.
     mutating func resumeHeldBack(_ client: ClientID) {
         let slot = client.index
         guard clients.holds(slot, generation: client.generation), clients[slot].isHeldBack else {
@@ -107,7 +107,9 @@ extension Worker {
         }
         if clients[slot].hasServer {
             let server = clients[slot].server
-            if servers[server].machine.hasNamedInDoubt || servers[server].machine.hasUnnamedInDoubt
+            if servers[server].machine.hasNamedInDoubt
+                || servers[server].machine.hasUnnamedInDoubt
+                || servers[server].awaitedDescriptions.holdsClient
             {
                 return
             }

@@ -134,6 +134,7 @@ extension Worker {
         servers[server].isAuditDue = true
         resetEnded(server)
         servers[server].repeatableBatch.forget()
+        servers[server].refusedStatement = noSlot
         if isNew { servers[server].sequenceOwner = clients[slot].number }
         pools[pool].counters.serverAssignments &+= 1
         if clients[slot].phase == .awaitingWelcome { adoptLoginSettings(slot, on: server) }

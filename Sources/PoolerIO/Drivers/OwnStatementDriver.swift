@@ -261,7 +261,8 @@ extension Worker {
                 if knownBody == body && known.text == text || row.isOfParse(knownBody) { continue }
                 forgetOwnStatement(row.name, on: server)
             }
-            let settings = states.parseSettings(of: servers[server].settings)
+            let mark = pools[servers[server].pool].statementMark
+            let settings = states.parseSettings(of: servers[server].settings).ofPool(mark)
             let statement = statements.retain(body: body, settings: settings)
             servers[server].ownStatements[row.name] = OwnStatement(slot: statement, text: text)
             if slot != noSlot {

@@ -116,6 +116,13 @@ extension Worker {
                 discardStatements(slot)
             case .answered(let expectation):
                 statementAnswered(expectation, on: slot)
+            case .parametersDescribed(let bodyStart, let bodyEnd):
+                let types = StatementDescription.parameterTypes(
+                    decoding: bytes.extracting(bodyStart..<bodyEnd)
+                )
+                servers[slot].awaitedDescriptions.parametersArrived(types)
+            case .described(let statement, let bodyStart, let bodyEnd):
+                statementDescribed(statement, bytes.extracting(bodyStart..<bodyEnd), on: slot)
             case .answerDue:
                 break
             case .failed(let bodyStart, let bodyEnd, let route):
@@ -360,11 +367,16 @@ extension Worker {
                 let statement = statementNames[names].remove(expectation.statement)
                 if route == .client { forgetStatement(statement, on: slot) }
                 statements.release(statement)
+            case (.describe, .pooler):
+                _ = servers[slot].awaitedDescriptions.take(expectation.statement)
+                servers[slot].statements.becameUnfit(expectation.statement)
             case (.close, .pooler):
-                if servers[slot].statements.use(expectation.statement) {
+                if servers[slot].statements.contains(expectation.statement) {
                     statements.release(expectation.statement)
                 } else {
+                    // It may have been closed because it was unfit.
                     servers[slot].statements.insert(expectation.statement)
+                    servers[slot].statements.becameUnfit(expectation.statement)
                 }
             case (.close, _):
                 if let names = clientNames(slot) {

@@ -1,15 +1,13 @@
 // Prepared statements of clients that change servers. A named statement is known to servers under a
-// name of the pooler's, and prepared wherever it is missing; the unnamed one is prepared again when
-// another client has used the server since. What PostgreSQL would refuse is left for it to refuse.
+// name of the pooler's, and prepared wherever it is missing. What PostgreSQL would refuse is left for it
+// to refuse.
 
 internal import PoolerCore
 internal import PostgresWire
 
 extension Worker {
     /// The longest Parse that is tracked, in bytes; longer ones bind the client to its server.
-    private static var trackedParseLimit: Int { 1 << 20 }
-    /// Among a client's earlier unnamed statements: the same as the next one.
-    private static var sameStatement: UInt32 { noSlot - 1 }
+    static var trackedParseLimit: Int { 1 << 20 }
 
     // MARK: Answers without a server
 
@@ -57,6 +55,7 @@ extension Worker {
             else { return nil }
             let body = ByteString(copying: bytes.extracting(nameEnd + 1..<end))
             let settings = states.parseSettings(of: clients[slot].settings)
+                .ofPool(pools[pool].statementMark)
             guard let serial = statements.serial(ofBody: body, settings: settings),
                 pools[pool].shared.withLock({ $0.acceptedStatements.contains(serial) })
             else { return nil }
@@ -83,198 +82,6 @@ extension Worker {
         }
         clients[slot].hasOwnAnswers = true
         return end
-    }
-
-    // MARK: The unnamed statement
-
-    /// Sees to it that what the client says of the unnamed statement is about its own.
-    ///
-    /// Source: PostgreSQL documentation, section 55.2.3 "Extended Query": it lasts until the next
-    /// Parse of the unnamed statement or the next simple Query.
-    ///
-    /// - Returns: false when the client is held back, because it is in doubt which statement the
-    ///   server has.
-    mutating func trackUnnamed(
-        _ kind: Expectation.Request,
-        _ header: MessageHeader,
-        at offset: Int,
-        of bytes: RawSpan,
-        from slot: UInt32
-    ) -> Bool {
-        let server = clients[slot].server
-        switch kind {
-        case .parse:
-            return rememberUnnamed(header, at: offset, of: bytes, from: slot)
-        case .describe, .close:
-            let position = offset + MessageHeader.byteCount
-            guard position < bytes.byteCount, bytes.byte(at: position) == UInt8(ascii: "S") else {
-                return true
-            }
-            if kind == .close {
-                releaseUnnamedStatement(of: slot)
-                return true
-            }
-        case .bind: break
-        case .query, .sync, .execute, .copyEnd: return true
-        }
-        if servers[server].machine.hasUnnamedInDoubt {
-            clients[slot].isHeldBack = true
-            return false
-        }
-        let effects = clients[slot].unnamedEffects
-        if kind == .bind || effects.contains(.sqlExecute) {
-            let end = min(offset + header.messageByteCount, bytes.byteCount)
-            let isNoted = noteExecution(
-                of: clients[slot].unnamedStatement,
-                effects,
-                with: bytes.extracting(offset..<end),
-                from: slot,
-                among: bytes
-            )
-            guard isNoted else { return false }
-        }
-        ensureUnnamed(on: server, for: slot, among: bytes)
-        return true
-    }
-
-    /// - Returns: false when the client is held back.
-    private mutating func rememberUnnamed(
-        _ header: MessageHeader,
-        at offset: Int,
-        of bytes: RawSpan,
-        from slot: UInt32
-    ) -> Bool {
-        let server = clients[slot].server
-        let end = offset + header.messageByteCount
-        let old = clients[slot].unnamedStatement
-        guard header.bodyByteCount > 1, header.bodyByteCount <= Self.trackedParseLimit,
-            end <= bytes.byteCount
-        else {
-            servers[server].unnamedOwner = clients[slot].number
-            replaceUnnamedStatement(of: slot, with: noSlot, .opaque)
-            return true
-        }
-        let body = bytes.extracting(offset + MessageHeader.byteCount + 1..<end)
-        let settings = parseSettings(on: server)
-        if old != noSlot, !clients[slot].unnamedEffects.contains(.sqlExecute),
-            statements.isBody(of: old, body, settings: settings)
-        {
-            servers[server].unnamedOwner = clients[slot].number
-            rememberEarlierUnnamed(Self.sameStatement, of: slot)
-            return true
-        }
-        let effects = effects(ofParse: body, from: slot)
-        guard showExecuted(by: body, effects, from: slot, among: bytes) else { return false }
-        servers[server].unnamedOwner = clients[slot].number
-        let statement = statements.retain(body: ByteString(copying: body), settings: settings)
-        replaceUnnamedStatement(of: slot, with: statement, effects)
-        return true
-    }
-
-    /// Sees to it that the server has what an EXECUTE names when that is prepared itself: what it
-    /// says of its columns is settled then.
-    ///
-    /// - Parameter body: the text of the Parse, and what follows it.
-    /// - Returns: false when the client is held back.
-    private mutating func showExecuted(
-        by body: RawSpan,
-        _ effects: SessionEffects,
-        from slot: UInt32,
-        among bytes: RawSpan
-    ) -> Bool {
-        guard effects.contains(.sqlExecute) else { return true }
-        return showStatements(to: effects, of: body.upToZero(), .batch, from: slot, among: bytes)
-    }
-
-    /// Prepares the client's unnamed statement again, if the server has another one; if the client
-    /// has none, neither shall the server.
-    private mutating func ensureUnnamed(
-        on server: UInt32,
-        for slot: UInt32,
-        among bytes: RawSpan
-    ) {
-        guard servers[server].unnamedOwner != clients[slot].number else { return }
-        let statement = clients[slot].unnamedStatement
-        if statement != noSlot {
-            let body = statements.body(of: statement)
-            underSettings(of: statement, on: server, among: bytes) { worker in
-                worker.servers[server].machine.expect(Expectation(.parse, .pooler))
-                worker.toServer.insertHeader(.parse, bodyByteCount: 1 + body.count, among: bytes)
-                worker.toServer.insert(CollectionOfOne(0), among: bytes)
-                worker.toServer.insert(body.bytes, among: bytes)
-            }
-        } else {
-            servers[server].machine.expect(Expectation(.close, .pooler))
-            toServer.insertHeader(.close, bodyByteCount: 2, among: bytes)
-            toServer.insert([UInt8(ascii: "S"), 0], among: bytes)
-        }
-        servers[server].unnamedOwner = clients[slot].number
-    }
-
-    /// A simple Query ends the unnamed statement, on the server and for the client.
-    mutating func forgetUnnamedStatement(of slot: UInt32) {
-        servers[clients[slot].server].unnamedOwner = 0
-        releaseUnnamedStatement(of: slot)
-    }
-
-    /// After a failure, takes what the server has for nobody's, and gives the client what it had
-    /// before the requests that were skipped.
-    mutating func unnamedStatementLost(_ loss: UnnamedLoss, on server: UInt32) {
-        servers[server].unnamedOwner = 0
-        guard servers[server].hasClient else { return }
-        let slot = servers[server].client
-        if loss.hasFailed { return releaseUnnamedStatement(of: slot) }
-        for _ in 0..<loss.skippedCount {
-            let before =
-                clients[slot].unnamedPending.popLast()
-                ?? exchange(&clients[slot].unnamedBefore, with: noSlot)
-            if before == Self.sameStatement { continue }
-            let skipped = exchange(&clients[slot].unnamedStatement, with: before)
-            if skipped != noSlot { statements.release(skipped) }
-        }
-        let statement = clients[slot].unnamedStatement
-        clients[slot].unnamedEffects =
-            statement == noSlot
-            ? [] : effects(ofParse: statements.body(of: statement).span, from: slot)
-    }
-
-    /// Gives a client another unnamed statement, and keeps the one that it had until the server has
-    /// taken the request.
-    private mutating func replaceUnnamedStatement(
-        of slot: UInt32,
-        with statement: UInt32,
-        _ effects: SessionEffects
-    ) {
-        let before = exchange(&clients[slot].unnamedStatement, with: statement)
-        clients[slot].unnamedEffects = effects
-        rememberEarlierUnnamed(before, of: slot)
-    }
-
-    private mutating func rememberEarlierUnnamed(_ before: UInt32, of slot: UInt32) {
-        if servers[clients[slot].server].machine.owesUnnamed {
-            clients[slot].unnamedPending.append(before)
-        } else {
-            releaseEarlierUnnamedStatements(of: slot)
-            clients[slot].unnamedBefore = before
-        }
-    }
-
-    private mutating func releaseEarlierUnnamedStatements(of slot: UInt32) {
-        let before = exchange(&clients[slot].unnamedBefore, with: noSlot)
-        if before < Self.sameStatement { statements.release(before) }
-        guard !clients[slot].unnamedPending.isEmpty else { return }
-        for statement in exchange(&clients[slot].unnamedPending, with: [])
-        where statement < Self.sameStatement {
-            statements.release(statement)
-        }
-    }
-
-    /// Forgets the unnamed statement of a client.
-    mutating func releaseUnnamedStatement(of slot: UInt32) {
-        clients[slot].unnamedEffects = []
-        let statement = exchange(&clients[slot].unnamedStatement, with: noSlot)
-        if statement != noSlot { statements.release(statement) }
-        releaseEarlierUnnamedStatements(of: slot)
     }
 
     // MARK: Named statements
@@ -345,11 +152,7 @@ extension Worker {
         }
         // In a failed transaction the server has to refuse even what it has; should the transaction
         // have ended by then, the name must be free.
-        if servers[server].statements.use(statement) {
-            closeStatement(statement, on: server, among: bytes)
-        } else {
-            makeRoom(on: server, among: bytes)
-        }
+        makePlace(for: statement, on: server, among: bytes)
         servers[server].statements.insert(statement)
         statements.retain(statement)
         pools[servers[server].pool].counters.serverParses &+= 1
@@ -362,6 +165,7 @@ extension Worker {
         )
         toServer.insertServerName(serial: serial, among: bytes)
         toServer.take(nameEnd + 1..<end, of: bytes)
+        askForDescription(of: statement, for: entry, isFresh: true, on: server, among: bytes)
         return end
     }
 
@@ -417,17 +221,25 @@ extension Worker {
         guard let portalEnd = arrived.indexOfZero(from: bodyStart),
             let nameEnd = arrived.indexOfZero(from: portalEnd + 1)
         else { return incomplete(.bind, header, at: offset, of: bytes, from: slot) }
-        pools[servers[server].pool].counters.binds &+= 1
         let name = bytes.extracting(portalEnd + 1..<nameEnd)
         let values = arrived.extracting(nameEnd..<arrivedEnd)
         guard hideOthers(name, from: slot, among: bytes),
             noteExecution(ofNamed: name, with: values, from: slot, among: bytes)
         else { return nil }
+        let serial: UInt64
+        let message = StatementMessage(name, portal: bytes.extracting(bodyStart..<portalEnd))
         let end = offset + header.messageByteCount
-        guard let serial = ensureStatement(name, from: slot, on: server, among: bytes, end) else {
+        switch ensureStatement(message, from: slot, on: server, among: bytes, end) {
+        case .awaited:
+            clients[slot].isHeldBack = true
+            return nil
+        case .unknown:
+            pools[servers[server].pool].counters.binds &+= 1
             servers[server].machine.expect(Expectation(.bind, .client))
             return passOn(header, at: offset, of: bytes, from: slot)
+        case .present(let number): serial = number
         }
+        pools[servers[server].pool].counters.binds &+= 1
         beginBatch(on: server, with: entry(named: name, of: slot))
         let statement = statement(named: name, of: slot)
         servers[server].machine.expect(Expectation(.bind, .client, statement: statement))
@@ -457,12 +269,20 @@ extension Worker {
             let body = statements.body(of: statementNames[names].slot(of: entry))
             guard showExecuted(by: body.span, effects, from: slot, among: bytes) else { return nil }
         }
-        guard let serial = ensureStatement(name, from: slot, on: server, among: bytes, offset)
-        else {
+        let serial: UInt64
+        let message = StatementMessage(name)
+        switch ensureStatement(message, from: slot, on: server, among: bytes, offset) {
+        case .awaited:
+            clients[slot].isHeldBack = true
+            return nil
+        case .unknown:
             servers[server].machine.expect(Expectation(.describe, .client))
             return passOn(header, at: offset, of: bytes, from: slot)
+        case .present(let number): serial = number
         }
-        servers[server].machine.expect(Expectation(.describe, .client))
+        beginBatch(on: server, with: entry(named: name, of: slot))
+        let statement = statement(named: name, of: slot)
+        servers[server].machine.expect(Expectation(.describe, .client, statement: statement))
         toServer.insertHeader(
             .describe,
             bodyByteCount: 1 + StatementName.byteCount(serial: serial),
@@ -526,6 +346,21 @@ extension Worker {
         return passOn(header, at: offset, of: bytes, from: slot)
     }
 
+    /// Sees to it that the server has what an EXECUTE names when that is prepared itself: what it
+    /// says of its columns is settled then.
+    ///
+    /// - Parameter body: the text of the Parse, and what follows it.
+    /// - Returns: false when the client is held back.
+    mutating func showExecuted(
+        by body: RawSpan,
+        _ effects: SessionEffects,
+        from slot: UInt32,
+        among bytes: RawSpan
+    ) -> Bool {
+        guard effects.contains(.sqlExecute) else { return true }
+        return showStatements(to: effects, of: body.upToZero(), .batch, from: slot, among: bytes)
+    }
+
     /// Notes what executing a statement may change that the client means by `name`.
     ///
     /// - Returns: false when the client is held back.
@@ -573,41 +408,68 @@ extension Worker {
         )
     }
 
-    /// Sees to it that the server has the statement that the client means by `name`.
+    /// Sees to it that the server has the statement that the client means by a name, and that it is
+    /// what the client takes it for.
     ///
     /// - Parameter end: where in `bytes` those messages begin that can say what its columns are.
-    /// - Returns: the number in its name there; nil when the client has no such statement.
     private mutating func ensureStatement(
-        _ name: RawSpan,
+        _ message: borrowing StatementMessage,
         from slot: UInt32,
         on server: UInt32,
         among bytes: RawSpan,
         _ end: Int
-    ) -> UInt64? {
-        guard let entry = entry(named: name, of: slot), !isChangedBySQL(name, on: server) else {
-            return nil
-        }
+    ) -> StatementPresence {
+        guard let entry = entry(named: message.name, of: slot),
+            !isChangedBySQL(message.name, on: server)
+        else { return .unknown }
         let statement = statementNames[clients[slot].names].slot(of: entry)
         let serial = statementNames[clients[slot].names].serial(of: entry)
-        if servers[server].statements.use(statement) { return serial }
-        if statements.isOutdated(statement) {
-            guard learnsColumns(behind: end, of: bytes) else { return StatementName.missing }
-            let new = renew(entry, of: slot)
-            if !servers[server].statements.use(new) { prepare(new, on: server, among: bytes) }
-            return statements.serial(of: new)
+        if servers[server].statements.use(statement) {
+            guard servers[server].awaitedDescriptions.awaits(statement, unlessFor: entry),
+                !learnsColumns(of: message, behind: end, of: bytes),
+                reliesOnDescription(of: statement, on: server, among: bytes)
+            else { return .present(serial) }
+            return .awaited
+        }
+        let isRefused = servers[server].refusedStatement == statement
+        if isRefused { servers[server].refusedStatement = noSlot }
+        if isRefused || statements.isOutdated(statement) {
+            if learnsColumns(of: message, behind: end, of: bytes) {
+                let new = renew(entry, of: slot)
+                if !servers[server].statements.use(new) {
+                    prepare(new, for: entry, on: server, among: bytes)
+                }
+                return .present(statements.serial(of: new))
+            }
+            if isRefused { return .present(StatementName.missing) }
+        }
+        if statements.description(of: statement)?.columns == nil
+            || learnsColumns(of: message, behind: end, of: bytes)
+        {
+            prepare(statement, for: entry, on: server, among: bytes)
+            return .present(serial)
         }
         prepare(statement, on: server, among: bytes)
-        return serial
+        let waits = reliesOnDescription(of: statement, on: server, among: bytes)
+        return waits ? .awaited : .present(serial)
     }
 
     /// Gives a server a statement that it does not have.
-    mutating func prepare(_ statement: UInt32, on server: UInt32, among bytes: RawSpan) {
+    ///
+    /// - Parameter entry: the client's, which shall stand for the statement as it is prepared here,
+    ///   should it turn out to be another than elsewhere.
+    mutating func prepare(
+        _ statement: UInt32,
+        for entry: UInt32 = Expectation.noStatement,
+        on server: UInt32,
+        among bytes: RawSpan
+    ) {
         let serial = statements.serial(of: statement)
-        makeRoom(on: server, among: bytes)
+        makePlace(for: statement, on: server, among: bytes)
         servers[server].statements.insert(statement)
         statements.retain(statement)
         pools[servers[server].pool].counters.serverParses &+= 1
-        let body = statements.body(of: statement)
+        let body = statements.declaredBody(of: statement)
         underSettings(of: statement, on: server, among: bytes) { worker in
             worker.servers[server].machine.expect(
                 Expectation(.parse, .pooler, statement: statement)
@@ -619,6 +481,13 @@ extension Worker {
             )
             worker.toServer.insertServerName(serial: serial, among: bytes)
             worker.toServer.insert(body.bytes, among: bytes)
+            worker.askForDescription(
+                of: statement,
+                for: entry,
+                isFresh: false,
+                on: server,
+                among: bytes
+            )
         }
     }
 
@@ -629,11 +498,13 @@ extension Worker {
     }
 
     /// The settings under which a server reads what is sent to it next.
-    private func parseSettings(on server: UInt32) -> ParseSettings {
+    func parseSettings(on server: UInt32) -> ParseSettings {
+        let mark = pools[servers[server].pool].statementMark
         if case .replaying = servers[server].task, servers[server].hasClient {
-            return states.parseSettings(of: clients[servers[server].client].settings)
+            let settings = clients[servers[server].client].settings
+            return states.parseSettings(of: settings).ofPool(mark)
         }
-        return states.parseSettings(of: servers[server].settings)
+        return states.parseSettings(of: servers[server].settings).ofPool(mark)
     }
 
     /// Puts a Parse into the stream so that it is read under the settings under which the client has
@@ -663,6 +534,20 @@ extension Worker {
         guard !changes.isEmpty else { return }
         let text = InternalSQL.applyLocally(changes)
         execute(text, Expectation.noStatement, on: server, among: bytes)
+    }
+
+    /// Sees to it that a statement can be prepared on a server that has none of its name fit for use,
+    /// or shall have it anew.
+    private mutating func makePlace(
+        for statement: UInt32,
+        on server: UInt32,
+        among bytes: RawSpan
+    ) {
+        if servers[server].statements.contains(statement) {
+            closeStatement(statement, on: server, among: bytes)
+        } else {
+            makeRoom(on: server, among: bytes)
+        }
     }
 
     /// Closes the statement that the server used longest ago, if it has as many as it may.

@@ -213,6 +213,10 @@ struct Server: ~Copyable {
     /// The custom settings that its session knows, whoever has touched them.
     var customNames: CustomNameSet = []
     var statements = ServerStatements()
+    /// Statements of which it has not said yet whether they are what they are elsewhere, and the one of
+    /// which it has just said that it is not, to the client that waits for it.
+    var awaitedDescriptions = AwaitedDescriptions()
+    var refusedStatement = noSlot
     /// What it has under names of clients.
     var ownStatements = OwnStatements()
     /// The number of the client whose unnamed statement the server has; 0 if it is nobody's.
@@ -296,7 +300,7 @@ struct Server: ~Copyable {
 }
 
 /// What a client has sent since its server was idle, when that begins with the execution of a
-/// prepared statement.
+/// prepared statement or with a question about it.
 struct RepeatableBatch {
     /// The client's entry for the statement, or `noSlot` when nothing is kept.
     var entry = noSlot

@@ -15,6 +15,8 @@ struct LocalPool: ~Copyable {
     /// The shared pool's own, without a reference to be counted.
     let gate: Gate
     let key: PoolKey
+    /// Keeps its prepared statements apart from those of other pools.
+    let statementMark: UInt64
     /// The settings that hold for this database and user.
     var settings: Settings {
         didSet {
@@ -52,6 +54,9 @@ struct LocalPool: ~Copyable {
         self.shared = shared
         gate = shared.gate
         key = shared.key
+        var hasher = Hasher()
+        hasher.combine(shared.key)
+        statementMark = UInt64(bitPattern: Int64(hasher.finalize()))
         self.settings = settings
         tracksStatements = settings.tracksStatements
         tracksSessions = settings.tracksSessions

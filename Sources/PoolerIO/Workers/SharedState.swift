@@ -246,6 +246,18 @@ final class SharedStatements: Sendable {
     func isOutdated(_ slot: UInt32) -> Bool { store.withLock { $0.isOutdated(slot) } }
     func release(_ slot: UInt32) { store.withLock { $0.release(slot) } }
     func body(of slot: UInt32) -> ByteString { store.withLock { $0.body(of: slot) } }
+    func declaredBody(of slot: UInt32) -> ByteString {
+        store.withLock { $0.declaredBody(of: slot) }
+    }
+
+    func note(_ description: StatementDescription, of slot: UInt32) -> Bool {
+        store.withLock { $0.note(description, of: slot) }
+    }
+
+    func description(of slot: UInt32) -> StatementDescription? {
+        store.withLock { $0.description(of: slot) }
+    }
+
     func serial(of slot: UInt32) -> UInt64 { store.withLock { $0.serial(of: slot) } }
 
     func isBody(of slot: UInt32, _ span: RawSpan, settings: ParseSettings) -> Bool {

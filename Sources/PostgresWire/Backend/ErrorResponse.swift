@@ -102,6 +102,23 @@ extension ByteWriter {
         message(.errorResponse) { $0.fields(of: response) }
     }
 
+    /// Appends what PostgreSQL says where a prepared statement does not fit the tables any more.
+    ///
+    /// Drivers know the error by its place in the source, which is said in no language.
+    public mutating func outdatedPlanError() {
+        message(.errorResponse) { body in
+            for (field, value) in [
+                ("S", "ERROR"), ("V", "ERROR"), ("C", "0A000"),
+                ("M", "cached plan must not change result type"), ("F", "plancache.c"),
+                ("R", "RevalidateCachedQuery"),
+            ] {
+                body.write(field.utf8)
+                body.writeCString(ByteString(value))
+            }
+            body.write(UInt8(0))
+        }
+    }
+
     /// Appends a NoticeResponse.
     public mutating func noticeResponse(_ response: ErrorResponse) {
         message(.noticeResponse) { $0.fields(of: response) }

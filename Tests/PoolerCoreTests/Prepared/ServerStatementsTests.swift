@@ -31,6 +31,19 @@ import Testing
         #expect(statements.leastRecentlyUsed == 2)
     }
 
+    @Test func whatIsUnfitIsNotUsedButGoesInItsTurn() {
+        var statements = Self.statements([1, 2])
+        statements.becameUnfit(1)
+        statements.becameUnfit(7)
+        #expect(statements.use(1) == false)
+        #expect(statements.contains(1) && !statements.contains(7))
+        #expect(statements.leastRecentlyUsed == 1)
+        #expect(statements.remove(1) == true)
+        statements.insert(1)
+        #expect(statements.use(1) == true)
+        #expect(statements.count == 2)
+    }
+
     @Test func anyOfThemCanGo() {
         for victim: UInt32 in 1...3 {
             var statements = Self.statements([1, 2, 3])

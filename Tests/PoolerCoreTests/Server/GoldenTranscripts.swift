@@ -279,6 +279,37 @@ extension ServerTranscript {
             ]
         ),
         ServerTranscript(
+            "the pooler asks for a description behind the client's Parse and its own",
+            .sent(
+                [parse7, own(.describe, statement: 7), own(.parse, statement: 8)]
+                    + [own(.describe, statement: 8)] + ask(.describe, .sync)
+            ),
+            .received([
+                Wire.parseComplete, Wire.parameterDescription, Wire.rowDescription,
+                Wire.parseComplete, Wire.parameterDescription, Wire.noData,
+                Wire.parameterDescription, Wire.rowDescription, Wire.ready(),
+            ]),
+            forwards: [
+                Wire.parseComplete, Wire.parameterDescription, Wire.rowDescription, Wire.ready(),
+            ],
+            notes: [
+                .answered(parse7), .parameters([0, 1, 0, 0, 0, 25]),
+                .described(7, Array(Wire.rowDescription.dropFirst(5))),
+                .answered(own(.parse, statement: 8)), .parameters([0, 1, 0, 0, 0, 25]),
+                .described(8, []), .ready(.idle, isQuiet: true),
+            ]
+        ),
+        ServerTranscript(
+            "the pooler's Describe fails: the client gets the error",
+            .sent([own(.parse, statement: 5), own(.describe, statement: 5)] + ask(.bind, .sync)),
+            .received([Wire.parseComplete, Wire.error("canceled"), Wire.ready()]),
+            forwards: [Wire.error("canceled"), Wire.ready()],
+            notes: [
+                .answered(own(.parse, statement: 5)), .failed("canceled", .pooler),
+                .undone(own(.describe, statement: 5)), .ready(.idle, isQuiet: true),
+            ]
+        ),
+        ServerTranscript(
             "the pooler's Parse fails: the client gets the error",
             .sent(
                 [own(.close, statement: 4), own(.parse, statement: 5)] + ask(.bind, .execute, .sync)

@@ -78,11 +78,17 @@ import Testing
         let comment: Comment =
             "\(Character(UnicodeScalar(type.rawValue))) for \(String(describing: expectation))"
 
-        // Bind names a statement, but changes nothing of it.
-        let changes = expectation?.request != .bind
+        // Bind names a statement, but changes nothing of it; so does Describe of a client.
+        let changes =
+            expectation?.request != .bind
+            && (expectation?.request != .describe || expectation?.route == .pooler)
 
         #expect(step.end == (outcome == "x" ? 0 : message.count), comment)
-        #expect(step.event == event(outcome, expectation, message), comment)
+        let isDescription = expectation?.request == .describe && expectation?.route == .pooler
+        let expected =
+            (isDescription ? Self.description(type, message) : nil)
+            ?? event(outcome, expectation, message)
+        #expect(step.event == expected, comment)
         let isSwallowed = expectation?.route == .pooler && outcome != "s"
         #expect(outcome == "x" || step.disposition == (isSwallowed ? .swallow : .forward), comment)
         #expect(machine.isSkippingToSync == (outcome == "s"), comment)
@@ -94,8 +100,10 @@ import Testing
                 == (outcome == "s" && changes ? [expectation].compactMap { $0 } : []),
             comment
         )
-        let isFailedBind = expectation?.request == .bind && outcome == "s"
-        #expect(machine.failedStatement == (isFailedBind ? 7 : nil), comment)
+        let canBeOutdated =
+            expectation?.request == .bind || expectation?.request == .describe
+        let hasFailed = outcome == "s" && canBeOutdated && expectation?.route == .client
+        #expect(machine.failedStatement == (hasFailed ? 7 : nil), comment)
         let isOwed = !["a", "r", "s"].contains(outcome)
         #expect(machine.takeAll() == (isOwed ? [expectation].compactMap { $0 } : []), comment)
     }
@@ -108,12 +116,26 @@ import Testing
         let route = expectation?.route ?? .client
         return switch outcome {
         case ".", "c": ServerEvent.none
-        case "a": expectation.map { $0.request == .bind ? ServerEvent.none : .answered($0) }
+        case "a":
+            expectation.map {
+                $0.request == .bind || $0.request == .describe ? ServerEvent.none : .answered($0)
+            }
         case "f", "s": .failed(bodyStart: 5, bodyEnd: message.count, route: route)
         case "n": .notification(start: 0)
         case "p": .parameterStatus(bodyStart: 5, bodyEnd: message.count)
         case "r": .ready(.inTransaction, route: route, isQuiet: true)
         case "x": .protocolViolation
+        default: nil
+        }
+    }
+
+    /// What the machine says of an answer to the pooler's own Describe of a statement.
+    private static func description(_ type: BackendMessageType, _ message: [UInt8]) -> ServerEvent?
+    {
+        switch type {
+        case .parameterDescription: .parametersDescribed(bodyStart: 5, bodyEnd: message.count)
+        case .rowDescription: .described(statement: 7, bodyStart: 5, bodyEnd: message.count)
+        case .noData: .described(statement: 7, bodyStart: 5, bodyEnd: 5)
         default: nil
         }
     }
