@@ -7,6 +7,8 @@ public struct ServerStatements {
         var previous: UInt32
         var next: UInt32
         var isFit = true
+        /// Which state of the tables it was prepared for.
+        var generation: UInt32 = 0
     }
 
     private static let none = UInt32.max
@@ -33,6 +35,16 @@ public struct ServerStatements {
         return true
     }
 
+    /// The same, if the statement has been prepared for this state of the tables.
+    ///
+    /// - Parameter generation: a number that changes when tables may have changed.
+    public mutating func use(_ slot: UInt32, of generation: UInt32) -> Bool {
+        guard let node = node(of: slot), nodes[Int(node)].generation == generation else {
+            return false
+        }
+        return use(slot)
+    }
+
     /// Whether there is a statement of that name on the server, fit for use or not.
     public func contains(_ slot: UInt32) -> Bool { node(of: slot) != nil }
 
@@ -43,7 +55,9 @@ public struct ServerStatements {
     }
 
     /// Notes that the server gets the statement, which it must not have.
-    public mutating func insert(_ slot: UInt32) {
+    ///
+    /// - Parameter generation: for which state of the tables it is prepared.
+    public mutating func insert(_ slot: UInt32, of generation: UInt32 = 0) {
         guard slot != Self.none, node(of: slot) == nil else { return }
         while nodeOfSlot.count <= Int(slot) { nodeOfSlot.append(Self.none) }
         let node: UInt32
@@ -55,6 +69,7 @@ public struct ServerStatements {
             nodes.append(Node(slot: slot, previous: Self.none, next: Self.none))
         }
         nodeOfSlot[Int(slot)] = node
+        nodes[Int(node)].generation = generation
         linkAsNewest(node)
         count += 1
     }

@@ -124,7 +124,8 @@ public struct StatementStore {
         }
     }
 
-    /// Whether the statement's Parse body is this one, and was prepared under these settings.
+    /// Whether the statement's Parse body is this one, and was prepared under these settings; not if it
+    /// is outdated.
     ///
     /// Does not allocate.
     public func isBody(
@@ -132,7 +133,7 @@ public struct StatementStore {
         _ span: RawSpan,
         settings: ParseSettings = .none
     ) -> Bool {
-        guard isSlot(slot), let entry = entries[Int(slot)] else { return false }
+        guard isSlot(slot), let entry = entries[Int(slot)], !entry.isOutdated else { return false }
         return entry.settings.fingerprint == settings.fingerprint
             && entry.body.hasSameBytes(as: span)
     }

@@ -145,6 +145,9 @@ public struct ServerMachine {
     public private(set) var isSkippingToSync = false
     /// Whether the server reads COPY data from the client.
     public private(set) var isCopyingIn = false
+    /// Whether what statements mean may have changed since the last ReadyForQuery outside of a
+    /// transaction block: ALTER or DROP of anything.
+    public private(set) var hasChangedSchema = false
     private var copyEndWasSent = false
     private var copySyncCount = 0
     /// Whether it can no longer be told which Sync an answer belongs to: the server must stay with
@@ -159,6 +162,8 @@ public struct ServerMachine {
 
     /// The longest message that is inspected whole, in bytes.
     private static let inspectionLimit = 65_536
+    /// Command tags are shorter.
+    private static let tagLimit = 64
     /// The same for RowDescription: PostgreSQL allows 1,664 columns with names of 63 bytes; and for
     /// ParameterDescription with its at most 65,535 parameters.
     private static let descriptionLimit = 524_288
@@ -251,22 +256,33 @@ public struct ServerMachine {
     /// Prepares for sending a batch again of which the first answer was an error: the client shall
     /// not see the end of the failed one.
     ///
-    /// Possible only where the batch is Describe of a statement, or begins with Bind and has a
-    /// Describe, so that the client learns what columns there are now, and ends what was sent.
+    /// Possible only where the batch begins with Describe of a statement or with Bind and has a Describe,
+    /// so that the client learns what columns there are now, and ends what was sent.
     ///
+    /// - Parameter isNew: whether the client has prepared the statement in this very batch, so that it
+    ///   relies on no columns.
     /// - Returns: what is to be expected of the batch, once what has to be sent in front of it is
     ///   expected; nil if it cannot be sent again.
-    public mutating func repeatFailedBatch() -> [Expectation]? {
+    public mutating func repeatFailedBatch(ofNewStatement isNew: Bool = false) -> [Expectation]? {
         guard expectations.count == 1, let sync = expectations.first, sync.request == .sync,
             sync.route == .client, answersToBatch == 0, transactionStatus == .idle,
-            failedRequests.first?.request == .bind || failedRequests.count == 1,
-            failedRequests.contains(where: { $0.request == .describe }),
+            failedRequests.first?.request == .bind || failedRequests.first?.request == .describe,
+            isNew || failedRequests.contains(where: { $0.request == .describe }),
             failedRequests.allSatisfy({ $0.route == .client && !$0.isAboutStatement })
         else { return nil }
         expectations[expectations.startIndex] = Expectation(.sync, .pooler)
         // PostgreSQL tells them before it finds out that the columns have changed.
         skipsParameters = hasToldParameters
         return failedRequests + [sync]
+    }
+
+    /// What statements mean may have changed, and the transaction is over.
+    ///
+    /// - Returns: whether that is so; it is told once.
+    public mutating func takeSchemaChange() -> Bool {
+        guard hasChangedSchema, transactionStatus == .idle else { return false }
+        hasChangedSchema = false
+        return true
     }
 
     /// Takes every answer that is still to come, because the connection has ended.
@@ -347,6 +363,12 @@ public struct ServerMachine {
         return nil
     }
 
+    /// Whether an answer of the pooler's can wait for what the server will say next, because there is
+    /// something: one packet is better than two.
+    public var hasAnswerBehindDue: Bool {
+        expectations.contains { $0.route != .synthetic && $0.request != .copyEnd }
+    }
+
     /// Whether the next in order is not the server's to answer.
     private var isAnswerDue: Bool {
         guard let head = expectations.first else { return false }
@@ -367,7 +389,7 @@ public struct ServerMachine {
             dropped.append(expectation)
         } else if expectation.isAboutUnnamed {
             var loss = unnamedLoss ?? UnnamedLoss()
-            if expectation.route == .client {
+            if expectation.route != .pooler {
                 if hasFailed { loss.hasFailed = true } else { loss.skippedCount += 1 }
             }
             unnamedLoss = loss
@@ -478,7 +500,7 @@ public struct ServerMachine {
         case .readyForQuery, .parameterStatus, .errorResponse, .notificationResponse: return true
         case .parameterDescription, .rowDescription:
             return expectations.first?.wantsDescription ?? false
-        case .commandComplete: return Self.isAsLongAsADiscard(header)
+        case .commandComplete: return header.bodyByteCount <= Self.tagLimit
         default: return false
         }
     }
@@ -520,6 +542,7 @@ public struct ServerMachine {
             )
         case .commandComplete:
             let event = commandCompleted()
+            if Self.changesSchema(header, bodyStart, bytes) { hasChangedSchema = true }
             return isDiscard(header, bodyStart, bytes) ? .statementsDiscarded : event
         case .emptyQueryResponse, .portalSuspended:
             return expectations.first?.request == .execute ? answered() : .none
@@ -598,7 +621,9 @@ public struct ServerMachine {
         }
         isSkippingToSync = skipped == expectations.count
         failedRequests = Array(expectations.prefix(skipped))
-        for index in 0..<skipped { drop(removeHead(), hasFailed: index == 0) }
+        // What the pooler asks for in front of a client's request is a part of it.
+        let failed = failedRequests.firstIndex { $0.route != .pooler } ?? 0
+        for index in 0..<skipped { drop(removeHead(), hasFailed: index <= failed) }
     }
 
     private mutating func becameReady(_ statusByte: UInt8) -> ServerEvent {
@@ -642,6 +667,22 @@ public struct ServerMachine {
 
     private static let deallocateAllTag: ByteString = "DEALLOCATE ALL"
     private static let discardAllTag: ByteString = "DISCARD ALL"
+
+    /// Whether a tag begins with ALTER or DROP.
+    private static func changesSchema(
+        _ header: MessageHeader,
+        _ bodyStart: Int,
+        _ bytes: RawSpan
+    ) -> Bool {
+        guard header.bodyByteCount >= 7, bodyStart + header.bodyByteCount <= bytes.byteCount else {
+            return false
+        }
+        switch bytes.byte(at: bodyStart) {
+        case UInt8(ascii: "A"): return bytes.extracting(bodyStart..<bodyStart + 6).isText("ALTER ")
+        case UInt8(ascii: "D"): return bytes.extracting(bodyStart..<bodyStart + 5).isText("DROP ")
+        default: return false
+        }
+    }
 
     /// Tags are told apart by their length first: no copy for the others.
     private static func isAsLongAsADiscard(_ header: MessageHeader) -> Bool {

@@ -10,6 +10,7 @@ public struct Overrides: Sendable, Equatable {
     public var sessionTracking: SessionTracking?
     public var isolateCustomSettings: Bool?
     public var pinNotice: Bool?
+    public var reuseUnnamedStatements: Bool?
     /// Replaces `default_pool_size`; 0 = unlimited.
     public var poolSize: Int?
     public var minPoolSize: Int?

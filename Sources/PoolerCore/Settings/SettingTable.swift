@@ -424,6 +424,17 @@ public let settingTable: [SettingRow] = [
         .compatibility,
         doc: "Resolver configuration of PgBouncer. Martlet ignores it: it asks the system."
     ),
+    .bool(
+        "reuse_unnamed_statements",
+        \.reuseUnnamedStatements,
+        .live,
+        .pooling,
+        override: .in(.databases, .users, at: \.reuseUnnamedStatements),
+        doc:
+            """
+            Serve unnamed statements that have parameters from prepared ones (Docs/Sessions.md).
+            """
+    ),
     .int(
         "sbuf_loopcnt",
         \.sbufLoopcnt,

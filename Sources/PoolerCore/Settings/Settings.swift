@@ -49,6 +49,7 @@ public struct Settings: Sendable, Equatable {
     public var sessionTracking = SessionTracking.full
     /// Whether a client gets only servers that know no custom setting which it has not touched.
     public var isolateCustomSettings = false
+    public var reuseUnnamedStatements = false
     /// Whether a client is told when it keeps its server.
     public var pinNotice = false
     /// The most servers of a pool that may be bound to a client; 0 = all.

@@ -205,7 +205,7 @@ extension Worker {
         if servers[server].repeatableBatch.entry != noSlot { keepBatch(server, among: bytes) }
         toServer.flush(bytes, to: &servers[server].transport, reactor)
         undoDropped(server)
-        giveDueAnswers(server, among: bytes)
+        if !servers[server].machine.hasAnswerBehindDue { giveDueAnswers(server, among: bytes) }
         flushToClient(slot, bytes)
         readIfWelcome(slot)
     }
@@ -250,14 +250,18 @@ extension Worker {
             if pools[servers[server].pool].tracksSessions {
                 noteUntracked(kind, header, at: offset, of: bytes, from: slot)
             }
-            if pools[servers[server].pool].tracksStatements,
-                !trackUnnamed(kind, header, at: offset, of: bytes, from: slot)
-            {
-                return nil
+            if pools[servers[server].pool].tracksStatements {
+                switch trackUnnamed(kind, header, at: offset, of: bytes, from: slot) {
+                case .unchanged: break
+                case .heldBack: return nil
+                case .sent(let next): return next
+                }
             }
             servers[server].machine.expect(Expectation(kind, .client))
         case .copyEnd: servers[server].machine.expect(Expectation(.copyEnd, .client))
-        case .copyData, .flush, .terminate: break
+        // What it asks for includes answers of the pooler's.
+        case .flush: giveDueAnswers(server, among: bytes)
+        case .copyData, .terminate: break
         case .named(let kind):
             if pools[servers[server].pool].tracksStatements {
                 if servers[server].machine.hasNamedInDoubt {

@@ -208,22 +208,28 @@ extension Worker {
         statements.outdate(statement)
         pools[servers[server].pool].counters.repreparations &+= 1
         let (slot, entry) = (servers[server].client, servers[server].repeatableBatch.entry)
+        let isUnnamed = entry == RepeatableBatch.unnamed
         guard entry != noSlot, toServer.isEmpty,
-            let batch = servers[server].machine.repeatFailedBatch()
+            !isUnnamed || clients[slot].unnamedStatement == statement,
+            let batch = servers[server].machine.repeatFailedBatch(ofNewStatement: isUnnamed)
         else { return false }
-        let new = renew(entry, of: slot)
+        let new = isUnnamed ? renewUnnamed(of: slot) : renew(entry, of: slot)
         if !servers[server].statements.use(new) {
-            prepare(new, for: entry, on: server, among: RawSpan())
+            let name = isUnnamed ? Expectation.noStatement : entry
+            prepare(new, for: name, isFresh: isUnnamed, on: server, among: RawSpan())
         }
-        for (index, request) in batch.enumerated() {
-            let statement = index == 0 ? new : request.statement
+        for request in batch {
+            let statement = request.statement == statement ? new : request.statement
             servers[server].machine.expect(
                 Expectation(request.request, request.route, statement: statement)
             )
         }
         let serial = statements.serial(of: new)
         toServer.insert(
-            servers[server].repeatableBatch.bytes.bound(toServerStatement: serial),
+            servers[server].repeatableBatch.bytes.naming(
+                serial,
+                insteadOf: statements.serial(of: statement)
+            ),
             among: RawSpan()
         )
         servers[server].repeatableBatch.forget()
@@ -233,29 +239,44 @@ extension Worker {
 }
 
 extension [UInt8] {
-    /// These messages, of which the first is a Bind or a Describe, with another statement in that.
-    fileprivate func bound(toServerStatement serial: UInt64) -> [UInt8] {
-        let zero = UInt8(0)
-        guard var nameStart = dropFirst(MessageHeader.byteCount).indices.first else { return self }
-        if self[0] == FrontendMessageType.describe.rawValue {
-            nameStart += 1
-        } else {
-            guard let portalEnd = self[nameStart...].firstIndex(of: zero) else { return self }
-            nameStart = portalEnd + 1
-        }
-        guard nameStart < count, let nameEnd = self[nameStart...].firstIndex(of: zero) else {
-            return self
-        }
-        let length = Int(unsafe span.bytes.bigEndianUInt32(at: 1))
-        let nameCount = StatementName.byteCount(serial: serial)
+    /// These messages, with another statement in each Bind and Describe that names `old`.
+    fileprivate func naming(_ new: UInt64, insteadOf old: UInt64) -> [UInt8] {
+        let bytes = unsafe span.bytes
+        let oldName = Self.name(of: old)
         var writer = ByteWriter()
-        writer.write(self[0])
-        writer.write(Int32(truncatingIfNeeded: length - (nameEnd + 1 - nameStart) + nameCount))
-        writer.write(self[MessageHeader.byteCount..<nameStart])
+        var offset = 0
+        while let header = try? MessageHeader(peeking: bytes, at: offset, limit: Int(Int32.max)) {
+            let end = Swift.min(offset + header.messageByteCount, count)
+            let bodyStart = offset + MessageHeader.byteCount
+            var nameStart = end
+            switch FrontendMessageType(rawValue: header.typeByte) {
+            case .bind: nameStart = bytes.indexOfZero(from: bodyStart).map { $0 + 1 } ?? end
+            case .describe where bytes.byte(at: bodyStart) == UInt8(ascii: "S"):
+                nameStart = bodyStart + 1
+            default: break
+            }
+            if self[nameStart..<Swift.max(nameStart, end)].starts(with: oldName) {
+                let newName = Self.name(of: new)
+                let growth = newName.count - oldName.count
+                writer.write(header.typeByte)
+                writer.write(Int32(truncatingIfNeeded: header.bodyByteCount + 4 + growth))
+                writer.write(self[bodyStart..<nameStart])
+                writer.write(newName)
+                writer.write(self[(nameStart + oldName.count)..<end])
+            } else {
+                writer.write(self[offset..<end])
+            }
+            offset = end
+        }
+        writer.write(self[offset...])
+        return writer.bytes
+    }
+
+    /// What a statement is called on servers, with the zero byte behind.
+    private static func name(of serial: UInt64) -> [UInt8] {
         var name = StatementName.prefix
         StatementName.appendDigits(of: serial, to: &name)
-        writer.write(name + [zero])
-        writer.write(self[(nameEnd + 1)...])
-        return writer.bytes
+        name.append(0)
+        return name
     }
 }

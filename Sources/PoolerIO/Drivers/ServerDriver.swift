@@ -61,6 +61,7 @@ extension Worker {
         var isTaskDone = false
         var isDying = false
         var mustRestore = false
+        giveDueAnswers(slot, among: bytes)
         while offset < bytes.byteCount {
             let step = servers[slot].machine.scan(bytes, from: offset, limit: limit)
             if case .failed = step.event, isDyingWords(slot) {
@@ -110,6 +111,7 @@ extension Worker {
                 // A server that waits for the listener may still answer what was put in front.
                 case .pooler: if servers[slot].task != .awaitingListener { isTaskDone = true }
                 }
+                if servers[slot].machine.takeSchemaChange() { shared.schemaChanged() }
             case .parameterStatus(let bodyStart, let bodyEnd):
                 settingReported(slot, bytes.extracting(bodyStart..<bodyEnd))
             case .statementsDiscarded:

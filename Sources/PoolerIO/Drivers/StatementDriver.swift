@@ -153,7 +153,7 @@ extension Worker {
         // In a failed transaction the server has to refuse even what it has; should the transaction
         // have ended by then, the name must be free.
         makePlace(for: statement, on: server, among: bytes)
-        servers[server].statements.insert(statement)
+        servers[server].statements.insert(statement, of: shared.schemaGeneration)
         statements.retain(statement)
         pools[servers[server].pool].counters.serverParses &+= 1
         servers[server].machine.expect(Expectation(.parse, .client, statement: entry))
@@ -456,20 +456,25 @@ extension Worker {
 
     /// Gives a server a statement that it does not have.
     ///
-    /// - Parameter entry: the client's, which shall stand for the statement as it is prepared here,
-    ///   should it turn out to be another than elsewhere.
+    /// - Parameters:
+    ///   - entry: the client's, which shall stand for the statement as it is prepared here, should it
+    ///     turn out to be another than elsewhere.
+    ///   - isFresh: whether the client has just sent the text: its parameters have the types that they
+    ///     get now.
     mutating func prepare(
         _ statement: UInt32,
         for entry: UInt32 = Expectation.noStatement,
+        isFresh: Bool = false,
         on server: UInt32,
         among bytes: RawSpan
     ) {
         let serial = statements.serial(of: statement)
         makePlace(for: statement, on: server, among: bytes)
-        servers[server].statements.insert(statement)
+        servers[server].statements.insert(statement, of: shared.schemaGeneration)
         statements.retain(statement)
         pools[servers[server].pool].counters.serverParses &+= 1
-        let body = statements.declaredBody(of: statement)
+        let body =
+            isFresh ? statements.body(of: statement) : statements.declaredBody(of: statement)
         underSettings(of: statement, on: server, among: bytes) { worker in
             worker.servers[server].machine.expect(
                 Expectation(.parse, .pooler, statement: statement)
@@ -484,7 +489,7 @@ extension Worker {
             worker.askForDescription(
                 of: statement,
                 for: entry,
-                isFresh: false,
+                isFresh: isFresh,
                 on: server,
                 among: bytes
             )

@@ -1,8 +1,19 @@
 // The unnamed prepared statement of clients that change servers: it is prepared again when another client
-// has used the server since. What PostgreSQL would refuse is left for it to refuse.
+// has used the server since. With reuse_unnamed_statements one that comes again and again is prepared
+// once, under a name of the pooler's. What PostgreSQL would refuse is left for it to refuse.
 
 internal import PoolerCore
 internal import PostgresWire
+
+/// What became of a message about the unnamed statement or a portal.
+enum UnnamedTracking {
+    /// It can go to the server as it is.
+    case unchanged
+    /// The client is held back, because it is in doubt which statement the server has.
+    case heldBack
+    /// It is dealt with; the next message starts there.
+    case sent(Int)
+}
 
 extension Worker {
     /// Among a client's earlier unnamed statements: the same as the next one.
@@ -12,35 +23,46 @@ extension Worker {
     ///
     /// Source: PostgreSQL documentation, section 55.2.3 "Extended Query": it lasts until the next
     /// Parse of the unnamed statement or the next simple Query.
-    ///
-    /// - Returns: false when the client is held back, because it is in doubt which statement the
-    ///   server has.
     mutating func trackUnnamed(
         _ kind: Expectation.Request,
         _ header: MessageHeader,
         at offset: Int,
         of bytes: RawSpan,
         from slot: UInt32
-    ) -> Bool {
+    ) -> UnnamedTracking {
         let server = clients[slot].server
         switch kind {
         case .parse:
-            return rememberUnnamed(header, at: offset, of: bytes, from: slot)
+            let owner = servers[server].unnamedOwner
+            guard rememberUnnamed(header, at: offset, of: bytes, from: slot) else {
+                return .heldBack
+            }
+            clients[slot].isUnnamedReused = false
+            guard clients[slot].canReuseUnnamed, pools[servers[server].pool].reusesUnnamed,
+                reuseUnnamed(of: slot, on: server, among: bytes)
+            else { return .unchanged }
+            // The server has what it had before; if that was the client's, it is that no more.
+            servers[server].unnamedOwner = owner == clients[slot].number ? 0 : owner
+            return .sent(offset + header.messageByteCount)
         case .describe, .close:
             let position = offset + MessageHeader.byteCount
             guard position < bytes.byteCount, bytes.byte(at: position) == UInt8(ascii: "S") else {
-                return true
+                return .unchanged
             }
             if kind == .close {
+                servers[server].unnamedOwner = 0
                 releaseUnnamedStatement(of: slot)
-                return true
+                return .unchanged
             }
         case .bind: break
-        case .query, .sync, .execute, .copyEnd: return true
+        case .query, .sync, .execute, .copyEnd: return .unchanged
         }
-        if servers[server].machine.hasUnnamedInDoubt {
+        let isReused = clients[slot].isUnnamedReused
+        if servers[server].machine.hasUnnamedInDoubt
+            || isReused && servers[server].machine.hasNamedInDoubt
+        {
             clients[slot].isHeldBack = true
-            return false
+            return .heldBack
         }
         let effects = clients[slot].unnamedEffects
         if kind == .bind || effects.contains(.sqlExecute) {
@@ -52,11 +74,96 @@ extension Worker {
                 from: slot,
                 among: bytes
             )
-            guard isNoted else { return false }
+            guard isNoted else { return .heldBack }
+        }
+        if isReused {
+            if let next = sendReused(kind, header, at: offset, of: bytes, from: slot) {
+                return .sent(next)
+            }
+            clients[slot].isUnnamedReused = false
         }
         ensureUnnamed(on: server, for: slot, among: bytes)
+        return .unchanged
+    }
+
+    // MARK: Unnamed statements under a name
+
+    /// Sees to it that the server has the client's unnamed statement, which the client has just sent,
+    /// under a name, if it has come before.
+    ///
+    /// Not behind a request that is unanswered: what that does to tables cannot be known yet, and what
+    /// fails for it could not be sent again.
+    ///
+    /// - Returns: whether the server has it; the pooler answers the Parse.
+    private mutating func reuseUnnamed(
+        of slot: UInt32,
+        on server: UInt32,
+        among bytes: RawSpan
+    ) -> Bool {
+        guard servers[server].machine.transactionStatus != .inFailedTransaction,
+            !servers[server].machine.isSkippingToSync, !servers[server].machine.hasChangedSchema,
+            !servers[server].machine.owesClient
+        else { return false }
+        let (pool, statement) = (servers[server].pool, clients[slot].unnamedStatement)
+        if !servers[server].statements.use(statement, of: shared.schemaGeneration) {
+            let body = statements.body(of: statement)
+            let settings = statements.settings(of: statement)
+            guard pools[pool].unnamedReuse.note(body, settings) else { return false }
+            prepare(statement, isFresh: true, on: server, among: bytes)
+        }
+        beginBatch(on: server, with: RepeatableBatch.unnamed)
+        servers[server].machine.expect(Expectation(.parse, .synthetic))
+        clients[slot].isUnnamedReused = true
         return true
     }
+
+    /// Sends a Bind or Describe of the unnamed statement with the name that this has on the server.
+    ///
+    /// - Returns: where the next message starts, or nil if the server does not have it.
+    private mutating func sendReused(
+        _ kind: Expectation.Request,
+        _ header: MessageHeader,
+        at offset: Int,
+        of bytes: RawSpan,
+        from slot: UInt32
+    ) -> Int? {
+        let (server, statement) = (clients[slot].server, clients[slot].unnamedStatement)
+        let bodyStart = offset + MessageHeader.byteCount
+        // The name is empty; in front of it stands the portal's, or the letter S.
+        let portalEnd = kind == .bind ? bytes.indexOfZero(from: bodyStart) : bodyStart
+        guard let nameStart = portalEnd.map({ $0 + 1 }), nameStart < bytes.byteCount,
+            statement != noSlot, servers[server].statements.use(statement)
+        else { return nil }
+        servers[server].machine.expect(Expectation(kind, .client, statement: statement))
+        let serial = statements.serial(of: statement)
+        let growth = StatementName.byteCount(serial: serial) - 1
+        toServer.insertHeader(
+            kind == .bind ? .bind : .describe,
+            bodyByteCount: header.bodyByteCount + growth,
+            among: bytes
+        )
+        toServer.take(bodyStart..<nameStart, of: bytes)
+        toServer.insertServerName(serial: serial, among: bytes)
+        let end = clients[slot].machine.pass(header, at: offset, of: bytes, .forward)
+        if nameStart + 1 < end { toServer.take(nameStart + 1..<end, of: bytes) }
+        return end
+    }
+
+    /// Makes a client's unnamed statement what it would be if it was prepared now.
+    ///
+    /// - Returns: its slot in the store.
+    mutating func renewUnnamed(of slot: UInt32) -> UInt32 {
+        let old = clients[slot].unnamedStatement
+        let new = statements.retain(
+            body: statements.body(of: old),
+            settings: statements.settings(of: old)
+        )
+        clients[slot].unnamedStatement = new
+        statements.release(old)
+        return new
+    }
+
+    // MARK: What the client has
 
     /// - Returns: false when the client is held back.
     private mutating func rememberUnnamed(
@@ -89,6 +196,8 @@ extension Worker {
         servers[server].unnamedOwner = clients[slot].number
         let statement = statements.retain(body: ByteString(copying: body), settings: settings)
         replaceUnnamedStatement(of: slot, with: statement, effects)
+        clients[slot].canReuseUnnamed =
+            pools[servers[server].pool].reusesUnnamed && UnnamedReuse.isPossible(body, effects)
         return true
     }
 
@@ -129,6 +238,8 @@ extension Worker {
         servers[server].unnamedOwner = 0
         guard servers[server].hasClient else { return }
         let slot = servers[server].client
+        clients[slot].isUnnamedReused = false
+        clients[slot].canReuseUnnamed = false
         if loss.hasFailed { return releaseUnnamedStatement(of: slot) }
         for _ in 0..<loss.skippedCount {
             let before =
@@ -153,6 +264,7 @@ extension Worker {
     ) {
         let before = exchange(&clients[slot].unnamedStatement, with: statement)
         clients[slot].unnamedEffects = effects
+        clients[slot].canReuseUnnamed = false
         rememberEarlierUnnamed(before, of: slot)
     }
 
@@ -178,6 +290,8 @@ extension Worker {
     /// Forgets the unnamed statement of a client.
     mutating func releaseUnnamedStatement(of slot: UInt32) {
         clients[slot].unnamedEffects = []
+        clients[slot].canReuseUnnamed = false
+        clients[slot].isUnnamedReused = false
         let statement = exchange(&clients[slot].unnamedStatement, with: noSlot)
         if statement != noSlot { statements.release(statement) }
         releaseEarlierUnnamedStatements(of: slot)

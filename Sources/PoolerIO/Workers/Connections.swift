@@ -65,6 +65,10 @@ struct Client: ~Copyable {
     var unnamedPending: [UInt32] = []
     /// What executing the unnamed statement may change.
     var unnamedEffects: SessionEffects = []
+    /// Whether it can be served from a prepared one, and whether it is on the server that the client
+    /// has, or had last.
+    var canReuseUnnamed = false
+    var isUnnamedReused = false
     /// How its statements are cut into tokens.
     var scanRules = ScanRules()
     /// Whether it has asked for the values that its session has drawn from sequences, and the server
@@ -302,11 +306,14 @@ struct Server: ~Copyable {
 /// What a client has sent since its server was idle, when that begins with the execution of a
 /// prepared statement or with a question about it.
 struct RepeatableBatch {
-    /// The client's entry for the statement, or `noSlot` when nothing is kept.
+    /// The client's entry for the statement, or `unnamed`, or `noSlot` when nothing is kept.
     var entry = noSlot
     var bytes: [UInt8] = []
     /// How many bytes of what is sent next do not belong to it.
     var skipped = 0
+
+    /// In place of an entry: the unnamed statement, which the client has prepared in this batch.
+    static let unnamed = noSlot - 1
 
     /// More than this is not kept, in bytes.
     static let limit = 8_192

@@ -23,6 +23,7 @@ struct LocalPool: ~Copyable {
             tracksStatements = settings.tracksStatements
             tracksSessions = settings.tracksSessions
             tracksSettings = settings.tracksSettings
+            reusesUnnamed = settings.tracksStatements && settings.reuseUnnamedStatements
         }
     }
     /// Whether prepared statements are tracked.
@@ -31,6 +32,9 @@ struct LocalPool: ~Copyable {
     private(set) var tracksSessions: Bool
     /// Whether settings follow a client from server to server.
     private(set) var tracksSettings: Bool
+    /// Whether unnamed statements are served from prepared ones, and which of them.
+    private(set) var reusesUnnamed: Bool
+    var unnamedReuse = UnnamedReuse()
     /// Whether any client has asked for what its session has drawn from sequences.
     var usesSequences = false
     /// What is known of the functions of its database.
@@ -61,6 +65,7 @@ struct LocalPool: ~Copyable {
         tracksStatements = settings.tracksStatements
         tracksSessions = settings.tracksSessions
         tracksSettings = settings.tracksSettings
+        reusesUnnamed = settings.tracksStatements && settings.reuseUnnamedStatements
     }
 
     /// Whether clients get only servers that know no custom setting of others.

@@ -23,6 +23,7 @@ final class SharedState: Sendable {
     let markerChannel: ByteString
     private let lastTicket = Atomic<UInt64>(0)
     private let lastNumber = Atomic<UInt64>(0)
+    private let schemaChangeCount = Atomic<UInt32>(0)
     private let finished = Atomic(false)
     private let chiefWaits = Atomic(false)
 
@@ -54,6 +55,11 @@ final class SharedState: Sendable {
     func takeTicket() -> UInt64 {
         lastTicket.wrappingAdd(1, ordering: .relaxed).newValue
     }
+
+    /// A number that changes when tables have changed, as far as that went through the pooler.
+    var schemaGeneration: UInt32 { schemaChangeCount.load(ordering: .acquiring) }
+
+    func schemaChanged() { schemaChangeCount.wrappingAdd(1, ordering: .acquiringAndReleasing) }
 
     /// Whether the event loops are to return.
     var isFinished: Bool { finished.load(ordering: .acquiring) }

@@ -361,6 +361,7 @@ private func error(_ text: String, files: [String: String] = [:]) -> String? {
             let words = [
                 "pool_mode": "statement", "session_tracking": "off",
                 "isolate_custom_settings": "1", "pin_notice": "1",
+                "reuse_unnamed_statements": "1",
             ]
             let value = words[row.name] ?? "3"
             for section in override.sections {

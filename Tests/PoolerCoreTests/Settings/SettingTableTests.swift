@@ -6,7 +6,7 @@ import Testing
     @Test func namesAreInOrderAndUnique() {
         let names = settingTable.map(\.name)
         #expect(names == Set(names).sorted())
-        #expect(names.count == 88)
+        #expect(names.count == 89)
     }
 
     @Test(arguments: Flavor.allCases)
@@ -123,7 +123,8 @@ import Testing
             names(.databases) == [
                 "isolate_custom_settings", "max_db_client_connections", "max_db_connections",
                 "min_pool_size", "pin_notice", "pool_mode", "pool_size", "query_wait_timeout",
-                "reserve_pool_size", "server_lifetime", "session_tracking",
+                "reserve_pool_size", "reuse_unnamed_statements", "server_lifetime",
+                "session_tracking",
             ]
         )
         #expect(
@@ -131,7 +132,7 @@ import Testing
                 "client_idle_timeout", "idle_transaction_timeout", "isolate_custom_settings",
                 "max_user_client_connections", "max_user_connections", "pin_notice", "pool_mode",
                 "pool_size", "query_timeout", "query_wait_timeout", "reserve_pool_size",
-                "session_tracking", "transaction_timeout",
+                "reuse_unnamed_statements", "session_tracking", "transaction_timeout",
             ]
         )
     }
