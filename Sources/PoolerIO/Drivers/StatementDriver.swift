@@ -145,13 +145,14 @@ extension Worker {
         let statement = statements.retain(body: body, settings: settings)
         let entry = insertStatement(ByteString(copying: name), statement, effects, of: slot)
         if servers[server].machine.transactionStatus != .inFailedTransaction,
-            servers[server].statements.use(statement)
+            !servers[server].machine.hasChangedSchema, servers[server].statements.use(statement)
         {
             servers[server].machine.expect(Expectation(.parse, .synthetic, statement: entry))
             return end
         }
-        // In a failed transaction the server has to refuse even what it has; should the transaction
-        // have ended by then, the name must be free.
+        // In a failed transaction the server has to refuse even what it has, and in one that has changed
+        // tables what it has may be outdated; should the transaction have ended by then, the name must be
+        // free.
         makePlace(for: statement, on: server, among: bytes)
         servers[server].statements.insert(statement, of: shared.schemaGeneration)
         statements.retain(statement)

@@ -281,6 +281,34 @@ import Testing
         }
     }
 
+    /// What a server knows of a text from before the change is not what the text means now.
+    @Test func aBlockThatChangesTablesReadsTextsAnew() throws {
+        try withTable("1") { pooler in
+            let client = try pooler.rawLogin()
+            let preparation = Frontend.parse("s", Self.select) + Frontend.describe("S", "s")
+            try client.send(preparation + Self.execution())
+            try #expect(client.receiveUntilReady().rows == [["1", "2"]])
+            for end in ["rollback", "commit"] {
+                for statement in ["begin", Self.change] {
+                    try client.send(Frontend.query(statement))
+                    _ = try client.receiveUntilReady()
+                }
+                let fresh = Frontend.parse(end, Self.select) + Frontend.describe("S", end)
+                try client.send(fresh + Frontend.bind(end) + Frontend.execute() + Frontend.sync)
+                let answer = try client.receiveUntilReady()
+                #expect(answer.types == ["1", "t", "T", "2", "D", "C", "Z"])
+                #expect(answer.rows == [["1", "2", "3"]])
+                try client.send(Frontend.query(end))
+                _ = try client.receiveUntilReady()
+            }
+            // The one of before is refused, the other is not.
+            try client.send(Self.execution())
+            try #expect(client.receiveUntilReady().error?.sqlstate == "0A000")
+            try client.send(Frontend.bind("commit") + Frontend.execute() + Frontend.sync)
+            try #expect(client.receiveUntilReady().rows == [["1", "2", "3"]])
+        }
+    }
+
     /// The same text is about other tables in another database.
     @Test func databasesDoNotShareDescriptions() throws {
         try withTable("1") { pooler in
