@@ -146,7 +146,7 @@ public struct ServerMachine {
     /// Whether the server reads COPY data from the client.
     public private(set) var isCopyingIn = false
     /// Whether what statements mean may have changed since the last ReadyForQuery outside of a
-    /// transaction block: ALTER or DROP of anything.
+    /// transaction block: ALTER or DROP of anything, or a view made anew.
     public private(set) var hasChangedSchema = false
     private var copyEndWasSent = false
     private var copySyncCount = 0
@@ -162,8 +162,6 @@ public struct ServerMachine {
 
     /// The longest message that is inspected whole, in bytes.
     private static let inspectionLimit = 65_536
-    /// Command tags are shorter.
-    private static let tagLimit = 64
     /// The same for RowDescription: PostgreSQL allows 1,664 columns with names of 63 bytes; and for
     /// ParameterDescription with its at most 65,535 parameters.
     private static let descriptionLimit = 524_288
@@ -500,7 +498,7 @@ public struct ServerMachine {
         case .readyForQuery, .parameterStatus, .errorResponse, .notificationResponse: return true
         case .parameterDescription, .rowDescription:
             return expectations.first?.wantsDescription ?? false
-        case .commandComplete: return header.bodyByteCount <= Self.tagLimit
+        case .commandComplete: return header.bodyByteCount <= CommandTag.limit
         default: return false
         }
     }
@@ -542,8 +540,11 @@ public struct ServerMachine {
             )
         case .commandComplete:
             let event = commandCompleted()
-            if Self.changesSchema(header, bodyStart, bytes) { hasChangedSchema = true }
-            return isDiscard(header, bodyStart, bytes) ? .statementsDiscarded : event
+            guard let tag = CommandTag(header, bodyStart: bodyStart, of: bytes) else {
+                return event
+            }
+            if tag.changesSchema { hasChangedSchema = true }
+            return tag.discardsStatements ? .statementsDiscarded : event
         case .emptyQueryResponse, .portalSuspended:
             return expectations.first?.request == .execute ? answered() : .none
         case .parseComplete: return answered(.parse)
@@ -661,39 +662,5 @@ public struct ServerMachine {
         if expectations.first?.request == request { return answered() }
         // Taken for skipped, when it could not be told what the server skipped.
         return isUncertain ? .none : .protocolViolation
-    }
-
-    // MARK: Command tags
-
-    private static let deallocateAllTag: ByteString = "DEALLOCATE ALL"
-    private static let discardAllTag: ByteString = "DISCARD ALL"
-
-    /// Whether a tag begins with ALTER or DROP.
-    private static func changesSchema(
-        _ header: MessageHeader,
-        _ bodyStart: Int,
-        _ bytes: RawSpan
-    ) -> Bool {
-        guard header.bodyByteCount >= 7, bodyStart + header.bodyByteCount <= bytes.byteCount else {
-            return false
-        }
-        switch bytes.byte(at: bodyStart) {
-        case UInt8(ascii: "A"): return bytes.extracting(bodyStart..<bodyStart + 6).isText("ALTER ")
-        case UInt8(ascii: "D"): return bytes.extracting(bodyStart..<bodyStart + 5).isText("DROP ")
-        default: return false
-        }
-    }
-
-    /// Tags are told apart by their length first: no copy for the others.
-    private static func isAsLongAsADiscard(_ header: MessageHeader) -> Bool {
-        header.bodyByteCount == 15 || header.bodyByteCount == 12
-    }
-
-    private func isDiscard(_ header: MessageHeader, _ bodyStart: Int, _ bytes: RawSpan) -> Bool {
-        guard Self.isAsLongAsADiscard(header) else { return false }
-        let tag = ByteString(
-            copying: bytes.extracting(bodyStart..<bodyStart + header.bodyByteCount - 1)
-        )
-        return tag == Self.deallocateAllTag || tag == Self.discardAllTag
     }
 }

@@ -57,7 +57,7 @@ extension Worker {
         toServer.copy(after: skipped, of: bytes, to: &servers[server].repeatableBatch.bytes)
     }
 
-    // MARK: Statements that are outdated
+    // MARK: What the client knows
 
     /// Whether the messages of a batch from `offset` on ask for the columns of a statement, or of the
     /// portal that is made of it, before they ask for rows.
@@ -251,7 +251,7 @@ extension [UInt8] {
             var nameStart = end
             switch FrontendMessageType(rawValue: header.typeByte) {
             case .bind: nameStart = bytes.indexOfZero(from: bodyStart).map { $0 + 1 } ?? end
-            case .describe where bytes.byte(at: bodyStart) == UInt8(ascii: "S"):
+            case .describe where bodyStart < end && bytes.byte(at: bodyStart) == UInt8(ascii: "S"):
                 nameStart = bodyStart + 1
             default: break
             }

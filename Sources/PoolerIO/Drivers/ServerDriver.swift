@@ -548,6 +548,8 @@ extension Worker {
         if servers[slot].machine.isClean && servers[slot].replication == .none {
             sendTerminate(slot)
         }
+        // Nobody will say any more whether it has been committed.
+        if servers[slot].machine.hasChangedSchema { shared.schemaChanged() }
         for expectation in servers[slot].machine.takeAll()
         where expectation.request == .close && expectation.route == .pooler
             && expectation.statement < Expectation.ownStatement

@@ -99,7 +99,8 @@ import Testing
     @Test(arguments: [
         ("ALTER TABLE", true), ("DROP TABLE", true), ("ALTER TYPE", true), ("DROP TYPE", true),
         ("DROP FUNCTION", true), ("DELETE 5", false), ("DISCARD ALL", false), ("DO", false),
-        ("ALTERED", false), ("CREATE TABLE", false), ("SELECT 12345", false), ("", false),
+        ("ALTERED", false), ("CREATE TABLE", false), ("CREATE VIEW", true), ("COMMIT", false),
+        ("SELECT 12345", false), ("", false),
     ])
     func changesOfTablesAreKnownByTheirTags(_ tag: String, _ isChange: Bool) {
         var machine = ServerMachine()
