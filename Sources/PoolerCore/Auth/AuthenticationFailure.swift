@@ -13,6 +13,15 @@ public enum AuthenticationFailure: Error, Equatable, Sendable {
     case malformedMessage(WireError)
     case unexpectedMessage
     case digestUnavailable
+    /// No rule of auth_hba_file fits.
+    case noRule
+    /// A rule says so.
+    case rejected
+    case peerRejected
+    /// auth_query has no such user.
+    case noSuchUser
+    /// The configuration makes the login impossible; the log says how.
+    case misconfigured
 
     /// The text that the client gets, PgBouncer's where PgBouncer has one.
     public var message: String {
@@ -25,6 +34,11 @@ public enum AuthenticationFailure: Error, Equatable, Sendable {
         case .malformedMessage: "invalid password packet size"
         case .unexpectedMessage: "unexpected password packet"
         case .digestUnavailable: "authentication is not available"
+        case .noRule: "no authentication method is found"
+        case .rejected: "login rejected"
+        case .peerRejected: "unix socket login rejected"
+        case .noSuchUser: "no such user"
+        case .misconfigured: "bouncer config error"
         }
     }
 
@@ -34,7 +48,8 @@ public enum AuthenticationFailure: Error, Equatable, Sendable {
         case .saslFailed(let error): "\(error)"
         case .malformedMessage(let error): "\(error)"
         case .digestUnavailable: "OpenSSL refused to compute a digest"
-        case .trustRejected, .wrongPassword, .invalidMechanism, .emptyPassword, .unexpectedMessage:
+        case .trustRejected, .wrongPassword, .invalidMechanism, .emptyPassword, .unexpectedMessage,
+            .noRule, .rejected, .peerRejected, .noSuchUser, .misconfigured:
             nil
         }
     }

@@ -45,6 +45,11 @@ public struct Directory: Sendable {
         }
     }
 
+    /// What is asked of a client, and the line of auth_hba_file that says so.
+    public func admission(of login: HBALogin) -> (Admission, line: Int?) {
+        configuration.admission(of: login)
+    }
+
     /// What auth_file has for a user; nil for unknown users.
     public func secret(of user: ByteString) -> StoredSecret? { secrets[user] }
 

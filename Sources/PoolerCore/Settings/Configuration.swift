@@ -26,6 +26,9 @@ public struct Configuration: Sendable, Equatable {
     /// Users who may log in beside those of auth_file, with their secrets: that of a connection
     /// URL.
     public var inlineUsers = UserList()
+    /// What auth_hba_file and auth_ident_file say.
+    public var hbaRules = HBARules()
+    public var identMaps = IdentMaps()
 
     /// Makes a configuration without databases, with the defaults of `flavor`.
     public init(flavor: Flavor = .martlet) {

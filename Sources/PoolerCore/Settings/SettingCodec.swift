@@ -115,8 +115,8 @@ extension SettingCodec where Value: SettingKeyword {
         SettingCodec(kind: .keyword(Value.allCases.map(\.rawValue))) { text throws(SettingError) in
             let word = text.lowercasedASCII.text
             if let value = Value(rawValue: word) { return value }
-            if Value.unsupportedKeywords.contains(word) {
-                throw SettingError("\"\(word)\" is not supported yet; use \(wordList)")
+            if let reason = Value.unsupportedKeywords[word] {
+                throw SettingError("\"\(word)\" is not supported: \(reason); use \(wordList)")
             }
             throw .expected(wordList, found: text)
         } render: {

@@ -21,6 +21,9 @@ extension Settings {
         section: String
     ) throws(SettingError) -> SettingRow {
         guard let row = settingRow(named: name) else {
+            if let reason = absentSettings[name] {
+                throw SettingError("setting \"\(name)\" is not supported: \(reason)")
+            }
             if unsupportedSettings.contains(name) {
                 throw SettingError("setting \"\(name)\" is not supported yet")
             }
@@ -62,13 +65,16 @@ func unknownName(
 
 /// Settings of a [pgbouncer] section that are not supported yet.
 let unsupportedSettings: Set<String> = [
-    "auth_dbname", "auth_hba_file", "auth_ident_file", "auth_ldap_options", "auth_query",
+    "auth_dbname", "auth_query",
     "auth_user", "client_tls13_ciphers", "client_tls_ca_file", "client_tls_cert_file",
     "client_tls_ciphers", "client_tls_dheparams", "client_tls_ecdhcurve", "client_tls_key_file",
     "client_tls_protocols", "client_tls_sslmode", "peer_id", "server_tls13_ciphers",
     "server_tls_ca_file", "server_tls_cert_file", "server_tls_ciphers", "server_tls_key_file",
     "server_tls_protocols", "server_tls_sslmode", "service_name", "suspend_timeout",
 ]
+
+/// Settings of a [pgbouncer] section for what Martlet does not have, and what that is.
+let absentSettings = ["auth_ldap_options": "Martlet has no LDAP"]
 
 /// Keys of database entries that are not supported yet.
 let unsupportedDatabaseKeys: Set<String> = ["auth_dbname", "auth_query", "auth_user"]

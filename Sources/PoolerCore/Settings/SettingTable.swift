@@ -39,6 +39,22 @@ public let settingTable: [SettingRow] = [
         .authentication,
         doc: "File of users and their secrets, one `\"user\" \"secret\"` per line."
     ),
+    .value(
+        "auth_hba_file",
+        \.authHBAFile,
+        .path,
+        .live,
+        .authentication,
+        doc: "File of rules for auth_type = hba, in the format of pg_hba.conf; read at RELOAD."
+    ),
+    .value(
+        "auth_ident_file",
+        \.authIdentFile,
+        .path,
+        .live,
+        .authentication,
+        doc: "File of user name maps for `peer` rules with `map=`, in the format of pg_ident.conf."
+    ),
     .keyword(
         "auth_type",
         \.authType,

@@ -16,12 +16,12 @@ public enum Flavor: String, Sendable, CaseIterable {
 /// A value chosen from a fixed list of words.
 public protocol SettingKeyword: Sendable, Equatable, CaseIterable, RawRepresentable
 where RawValue == String {
-    /// Words that PgBouncer knows and the pooler refuses as "not supported yet".
-    static var unsupportedKeywords: [String] { get }
+    /// Words that PgBouncer knows and the pooler refuses, and why.
+    static var unsupportedKeywords: [String: String] { get }
 }
 
 extension SettingKeyword {
-    public static var unsupportedKeywords: [String] { [] }
+    public static var unsupportedKeywords: [String: String] { [:] }
 }
 
 /// How the event loop talks to the kernel.
@@ -86,8 +86,13 @@ public enum AuthType: String, SettingKeyword {
     case md5
     /// SCRAM-SHA-256.
     case scramSHA256 = "scram-sha-256"
+    /// As the rules of auth_hba_file have it.
+    case hba
 
-    public static let unsupportedKeywords = ["cert", "hba", "ldap", "pam", "peer"]
+    public static let unsupportedKeywords = [
+        "cert": "Martlet has no TLS for clients yet", "ldap": "Martlet has no LDAP",
+        "pam": "Martlet has no PAM",
+    ]
 }
 
 /// How a new server connection chooses among several hosts.

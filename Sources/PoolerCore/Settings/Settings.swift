@@ -106,6 +106,8 @@ public struct Settings: Sendable, Equatable {
     // Authentication.
     public var authType = AuthType.scramSHA256
     public var authFile = ""
+    public var authHBAFile = ""
+    public var authIdentFile = ""
     public var scramIterations = 4096
     public var adminUsers: [ByteString] = []
     public var statsUsers: [ByteString] = []

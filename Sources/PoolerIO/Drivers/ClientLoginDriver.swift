@@ -1,6 +1,7 @@
 // Logging clients in: startup packets, authentication, and the welcome that tells a client about its
 // session. What to answer is decided by LoginRequest and ClientAuthentication.
 
+internal import CLinux
 internal import Digests
 internal import Logging
 internal import PoolerCore
@@ -145,15 +146,71 @@ extension Worker {
     // MARK: Authentication
 
     private mutating func startAuthentication(_ slot: UInt32) {
-        let user = clients[slot].user
         if isOwner(slot) { return authenticated(slot, .none, reply: []) }
+        guard let login = clients[slot].login else { return }
+        let (admission, line) = directory.admission(
+            of: HBALogin(
+                database: clients[slot].database,
+                user: clients[slot].user,
+                address: clients[slot].address.peer
+            )
+        )
+        if let line { logClient(slot, .trace, "HBA Line \(line) is matched") }
+        authenticate(slot, admission, secret: login.plan.secret ?? forcedTrust(slot, admission))
+    }
+
+    /// Has a client prove who it is.
+    private mutating func authenticate(
+        _ slot: UInt32,
+        _ admission: Admission,
+        secret: StoredSecret?
+    ) {
+        switch admission {
+        case .prove(let method): startExchange(slot, method, secret: secret)
+        case .peer(let map): checkPeer(slot, map: map, secret: secret)
+        case .refuse(let failure): closeClient(slot, .clientRefused(failure.errorResponse))
+        }
+    }
+
+    /// Lets a client in who is the right user of the operating system.
+    private mutating func checkPeer(_ slot: UInt32, map: ByteString?, secret: StoredSecret?) {
+        // Who is not known here is not let in, as with trust.
+        guard let secret, let systemUser = systemUser(of: slot),
+            directory.configuration.identMaps.allows(
+                systemUser: systemUser,
+                toBe: clients[slot].user,
+                by: map
+            )
+        else {
+            let failure = AuthenticationFailure.peerRejected
+            return closeClient(slot, .clientRefused(failure.errorResponse))
+        }
+        authenticated(slot, Credentials(secret), reply: [])
+    }
+
+    /// The user of the operating system at the other end of a client's Unix socket.
+    private mutating func systemUser(of slot: UInt32) -> ByteString? {
+        var process: Int32 = 0
+        let number = unsafe martlet_peer_user(clients[slot].transport.descriptor, &process)
+        guard number >= 0 else { return nil }
+        if let name = systemUsers[number] { return name }
+        let name = SystemUser.name(of: number)
+        systemUsers[number] = name
+        return name
+    }
+
+    private mutating func startExchange(
+        _ slot: UInt32,
+        _ method: AuthMethod,
+        secret: StoredSecret?
+    ) {
+        let user = clients[slot].user
         guard let login = clients[slot].login else { return }
         do {
             clients[slot].cancelSecret = Int32(bitPattern: try secretBytes.takeNumber())
-            let secret = login.plan.secret ?? forcedTrust(slot)
             // In place: the state of an exchange is large.
             login.authentication = ClientAuthentication(
-                method: AuthMethod(settings.authType),
+                method: method,
                 user: user,
                 secret: secret,
                 derivedSecret: secret?.kind == .plain ? directory.derivedSecret(of: user) : nil,
@@ -171,9 +228,9 @@ extension Worker {
 
     /// Users of the console who are named in the configuration need no entry in auth_file to be known
     /// to trust; for every other method they do.
-    private func forcedTrust(_ slot: UInt32) -> StoredSecret? {
-        guard Configuration.consoleNames.contains(clients[slot].database),
-            settings.authType == .trust,
+    private func forcedTrust(_ slot: UInt32, _ admission: Admission) -> StoredSecret? {
+        guard admission == .prove(.trust),
+            Configuration.consoleNames.contains(clients[slot].database),
             settings.adminUsers.contains(clients[slot].user)
                 || settings.statsUsers.contains(clients[slot].user)
         else { return nil }
@@ -512,19 +569,6 @@ extension Worker {
     /// Ends a login with an error of the pooler's own.
     mutating func refuse(_ slot: UInt32, _ text: String) {
         closeClient(slot, .clientRefused(ErrorResponse(.fatal, .protocolViolation, text)))
-    }
-}
-
-extension AuthMethod {
-    init(_ type: AuthType) {
-        self =
-            switch type {
-            case .any: .any
-            case .trust: .trust
-            case .plain: .plain
-            case .md5: .md5
-            case .scramSHA256: .scramSHA256
-            }
     }
 }
 

@@ -227,9 +227,9 @@ extension Worker {
         _ value: ByteString,
         for slot: UInt32
     ) -> ConsoleOutcome? {
-        var changed = settings
+        var changed = directory.configuration
         do throws(SettingError) {
-            let row = try changed.set(
+            let row = try changed.settings.set(
                 key.text,
                 to: value,
                 section: directory.configuration.flavor.rawValue
@@ -237,10 +237,21 @@ extension Worker {
             guard row.change == .live else {
                 return .failed(.setFailed(detail: "\(row.name) takes effect only at start"))
             }
+            if Configuration.accessSettingNames.contains(row.name) {
+                try readAccessFiles(&changed)
+            }
         } catch {
             return .failed(.setFailed(detail: error.message))
         }
         return order(.settings(changed), for: slot) { _ in .done }
+    }
+
+    private func readAccessFiles(_ configuration: inout Configuration) throws(SettingError) {
+        do throws(ConfigurationError) {
+            try ConfigurationSource.readAccessFiles(&configuration)
+        } catch {
+            throw SettingError("\(error)")
+        }
     }
 
     /// Has all workers do something for a command.

@@ -114,9 +114,7 @@ extension Worker {
     }
 
     /// Puts a change of the settings by the console into effect.
-    mutating func apply(_ settings: Settings) {
-        var configuration = directory.configuration
-        configuration.settings = settings
+    mutating func apply(_ configuration: Configuration) {
         directory.replace(configuration)
         adoptSettings()
         for pool in pools.ids {
@@ -133,6 +131,7 @@ extension Worker {
     mutating func adoptSettings() {
         settings = directory.configuration.settings
         knownLogins.forgetAll()
+        systemUsers = [:]
         log.logLevel = Self.logLevel(settings.verbose)
         guard isChief else { return }
         for listener in listeners where listener.path == nil && listener.descriptor >= 0 {

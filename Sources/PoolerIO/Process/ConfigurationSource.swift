@@ -23,7 +23,19 @@ package enum ConfigurationSource: Sendable {
                 path throws(FileUnavailable) in try Self.readFile(path)
             }
             if configuration.settings.conffile.isEmpty { configuration.settings.conffile = path }
+            try Self.readAccessFiles(&configuration)
             return (configuration, try Self.users(configuration.settings.authFile))
+        }
+    }
+
+    /// Reads the files of access rules that the settings name.
+    ///
+    /// - Throws: `ConfigurationError` for the first thing in them that is wrong.
+    static func readAccessFiles(
+        _ configuration: inout Configuration
+    ) throws(ConfigurationError) {
+        try configuration.readAccessFiles { path throws(FileUnavailable) in
+            try readFile(path)
         }
     }
 

@@ -1,6 +1,7 @@
 // Addresses of peers: as the kernel wants them, and as people read them.
 
 internal import CLinux
+internal import PoolerCore
 internal import PostgresWire
 
 /// The address of one end of a socket.
@@ -102,6 +103,15 @@ struct SocketAddress: Equatable, Sendable {
     }
 
     var isUnix: Bool { kind == .unix }
+
+    /// The address without its port.
+    var peer: PeerAddress {
+        switch kind {
+        case .ipv4: .ipv4(UInt32(truncatingIfNeeded: low))
+        case .ipv6: .ipv6(high: high, low: low)
+        case .unix: .unix
+        }
+    }
 
     /// The same address with another port.
     func with(port: Int) -> SocketAddress {

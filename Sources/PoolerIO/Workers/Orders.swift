@@ -9,8 +9,8 @@ enum Order: Sendable {
     /// A configuration that was read again; connections with a number below `before` may have been
     /// made by another.
     case configuration(Configuration, UserList, before: UInt64)
-    /// Settings changed by the console.
-    case settings(Settings)
+    /// A configuration in which the console has changed settings.
+    case settings(Configuration)
     /// What the pooler as a whole is doing now.
     case lifecycle(Lifecycle)
     /// The pools of a database, or all, are paused or not: close the free servers, or open new ones.
@@ -107,7 +107,7 @@ extension Worker {
         switch order {
         case .configuration(let configuration, let users, let number):
             apply(configuration, users, before: number)
-        case .settings(let settings): apply(settings)
+        case .settings(let configuration): apply(configuration)
         case .lifecycle(let lifecycle): adopt(lifecycle)
         case .pauseChanged(let database, let isPaused): pauseChanged(isPaused, database)
         case .replaceServers(let database, let number):

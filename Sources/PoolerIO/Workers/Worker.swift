@@ -37,6 +37,8 @@ struct Worker: ~Copyable {
     var hosts = HostCache()
     var loginQueue = LoginQueue()
     var knownLogins = KnownLogins()
+    /// The names of users of the operating system who have logged in as such, by their numbers.
+    var systemUsers: [Int64: ByteString] = [:]
     /// The logins that wait for keys, by what those are made of.
     var keyWaiters: [SCRAMKeyParameters: [KeyWaiter]] = [:]
     var lifecycle = Lifecycle()

@@ -98,8 +98,8 @@ private func error(_ text: String, files: [String: String] = [:]) -> String? {
             "pooler.ini:2: verbose: expected a whole number from 0 to 3, found \"1 ; more\""
         ),
         (
-            "[martlet]\nauth_hba_file = x",
-            "pooler.ini:2: setting \"auth_hba_file\" is not supported yet"
+            "[martlet]\nauth_ldap_options = x",
+            "pooler.ini:2: setting \"auth_ldap_options\" is not supported: Martlet has no LDAP"
         ),
         (
             "[database]\n[martlet]",

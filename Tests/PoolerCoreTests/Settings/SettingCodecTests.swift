@@ -86,10 +86,11 @@ import Testing
         }
         #expect(
             throws: SettingError(
-                "\"hba\" is not supported yet; use any, trust, plain, md5 or scram-sha-256"
+                "\"ldap\" is not supported: Martlet has no LDAP; "
+                    + "use any, trust, plain, md5, scram-sha-256 or hba"
             )
         ) {
-            try SettingCodec<AuthType>.keyword.parse("HBA")
+            try SettingCodec<AuthType>.keyword.parse("LDAP")
         }
     }
 
