@@ -142,6 +142,17 @@ public enum CloseReason: Equatable, Sendable {
         }
     }
 
+    /// Whether it is not about one client: no other can expect more of the same servers.
+    public var isOfAllClients: Bool {
+        switch self {
+        case .serverConnectFailed, .serverConnectTimeout, .serverNameUnresolved,
+            .serverLoginFailed, .serverLoginFailing, .databaseRemoved, .poolerShuttingDown,
+            .serverShuttingDown:
+            true
+        default: false
+        }
+    }
+
     /// Whether the server said that it will be there soon: 57P03, cannot_connect_now.
     public var isTemporary: Bool {
         if case .serverLoginFailed(let response) = self { return response.sqlState == "57P03" }

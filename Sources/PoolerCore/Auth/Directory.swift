@@ -53,6 +53,11 @@ public struct Directory: Sendable {
     /// What auth_file has for a user; nil for unknown users.
     public func secret(of user: ByteString) -> StoredSecret? { secrets[user] }
 
+    /// What to ask for the secret of a user; nil for those whom auth_file has, and where nobody is asked.
+    public func secretLookup(database: ByteString, user: ByteString) -> SecretLookup? {
+        secrets[user] == nil ? configuration.secretLookup(database: database, user: user) : nil
+    }
+
     /// The number of users in auth_file.
     public var userNames: [ByteString] { secrets.keys.sorted() }
 

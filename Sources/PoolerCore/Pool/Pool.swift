@@ -61,7 +61,10 @@ public struct Pool: ~Copyable {
     public var fixedParameters: [UInt8] = []
 
     /// What its servers are logged in with, and the keys derived from it for the server's salt.
-    public var credentials = Credentials.none
+    public private(set) var credentials = Credentials.none
+    /// The number of the reload that last changed the secret of its user; what is known of one before
+    /// does not count.
+    private var secretNumber: UInt64 = 0
     public var derivedKeys: DerivedKeys?
     /// States that the server has confirmed for the settings that clients asked for at login.
     public private(set) var confirmedLogins: [[StartupParameter]: SettingsID] = [:]
@@ -129,6 +132,28 @@ public struct Pool: ~Copyable {
     public init(key: PoolKey, settings: Settings) {
         self.key = key
         self.settings = settings
+    }
+
+    /// Has servers log in with these credentials from now on.
+    ///
+    /// What an attempt with others has shown does not count any more.
+    ///
+    /// - Parameter number: of the last reload that whoever knows them has heard of.
+    public mutating func use(_ new: Credentials, asOf number: UInt64) {
+        guard number >= secretNumber, credentials != new else { return }
+        credentials = new
+        derivedKeys = nil
+        forgetFailure()
+    }
+
+    /// A reload has brought another secret of its user: what was proved of the old one is worth nothing.
+    ///
+    /// Workers hear of a reload one after the other; the first that does counts.
+    public mutating func secretChanged(by number: UInt64) {
+        guard number > secretNumber else { return }
+        secretNumber = number
+        credentials = .none
+        derivedKeys = nil
     }
 
     // MARK: Servers

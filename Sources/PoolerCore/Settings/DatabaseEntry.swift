@@ -19,6 +19,10 @@ public struct DatabaseEntry: Sendable, Equatable {
     public var user: ByteString?
     /// The password of `user`; nil = its secret in the auth_file.
     public var password: ByteString?
+    /// Who asks where for the secrets of users who are not in the auth_file, and how; nil = as globally.
+    public var authUser: ByteString?
+    public var authQuery: ByteString?
+    public var authDBName: ByteString?
     public var loadBalanceHosts = LoadBalanceHosts.roundRobin
     /// Run on every new server connection; its errors are only logged.
     public var connectQuery: ByteString?
@@ -85,6 +89,23 @@ extension DatabaseEntry: ConfigurationEntry {
             atMost: LengthLimit.secret,
             doc: "Password of `user`; its secret in the auth_file if absent."
         ),
+        .text(
+            "auth_user",
+            \.authUser,
+            atMost: LengthLimit.userName,
+            doc: "User who runs auth_query for clients of this database."
+        ),
+        .text(
+            "auth_query",
+            \.authQuery,
+            doc: "Query for the secrets of users who are not in the auth_file."
+        ),
+        EntryKey(name: "auth_dbname", doc: "Database in which auth_query runs.") {
+            text,
+            entry throws(SettingError) in
+            let name = try SettingCodec<ByteString>.databaseName.parse(text)
+            entry.authDBName = name.isEmpty ? nil : name
+        },
         EntryKey(
             name: "load_balance_hosts",
             doc: "How one of several hosts is chosen: `round-robin`, or `disable` to stay with one."

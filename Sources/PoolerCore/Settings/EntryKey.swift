@@ -52,9 +52,6 @@ extension ConfigurationEntry {
     }
 
     private static func unknown(_ name: String) -> SettingError {
-        if section == .databases, unsupportedDatabaseKeys.contains(name) {
-            return SettingError("\(quotedForMessage(ByteString(name))) is not supported yet")
-        }
         let names = keys.map(\.name) + overridesHere.map(\.name)
         return unknownName("key", name, in: section.rawValue, among: names)
     }

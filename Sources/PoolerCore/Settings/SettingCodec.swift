@@ -155,6 +155,20 @@ extension SettingCodec<ByteString> {
     }
 }
 
+extension SettingCodec<ByteString> {
+    /// The name of a database that is not the console, or nothing.
+    static let databaseName = SettingCodec(kind: .text) { text throws(SettingError) in
+        guard !Configuration.consoleNames.contains(text) else {
+            throw SettingError(
+                "database name \(quotedForMessage(text)) is reserved for the console"
+            )
+        }
+        return try checkLength(text, atMost: LengthLimit.databaseName)
+    } render: {
+        $0
+    }
+}
+
 extension SettingCodec<ServerCheckQuery> {
     static let serverCheckQuery = SettingCodec(kind: .text) {
         ServerCheckQuery(settingText: $0)

@@ -32,6 +32,18 @@ public let settingTable: [SettingRow] = [
             "Ask an idle server of each pool this often what is left in its session. 0 = never."
     ),
     .value(
+        "auth_dbname",
+        \.authDBName,
+        .databaseName,
+        .live,
+        .authentication,
+        doc:
+            """
+            Database, by its name in [databases], in which auth_query runs; empty = the one that the \
+            client wants.
+            """
+    ),
+    .value(
         "auth_file",
         \.authFile,
         .path,
@@ -55,6 +67,28 @@ public let settingTable: [SettingRow] = [
         .authentication,
         doc: "File of user name maps for `peer` rules with `map=`, in the format of pg_ident.conf."
     ),
+    .value(
+        "auth_query",
+        \.authQuery,
+        .bytes,
+        .live,
+        .authentication,
+        doc:
+            """
+            Query for the secret of a user who is not in auth_file: `$1` is the user, and a row has \
+            name and secret.
+            """
+    ),
+    .duration(
+        "auth_query_ttl",
+        \.authQueryTTL,
+        .live,
+        .authentication,
+        doc:
+            """
+            How long an answer to auth_query serves others; a failed login ends it. 0 = ask each time.
+            """
+    ),
     .keyword(
         "auth_type",
         \.authType,
@@ -62,6 +96,14 @@ public let settingTable: [SettingRow] = [
         .authentication,
         pgbouncer: .md5,
         doc: "How clients prove who they are."
+    ),
+    .value(
+        "auth_user",
+        \.authUser,
+        .bytes,
+        .live,
+        .authentication,
+        doc: "User who runs auth_query; its secret is in auth_file. Empty = nobody is looked up."
     ),
     .duration(
         "autodb_idle_timeout",

@@ -108,6 +108,16 @@ public struct Settings: Sendable, Equatable {
     public var authFile = ""
     public var authHBAFile = ""
     public var authIdentFile = ""
+    /// Empty for none: then auth_query is not used.
+    public var authUser: ByteString = ""
+    public var authQuery: ByteString =
+        """
+        SELECT rolname, CASE WHEN rolvaliduntil < pg_catalog.now() THEN NULL ELSE rolpassword END \
+        FROM pg_catalog.pg_authid WHERE rolname=$1 AND rolcanlogin
+        """
+    /// Empty for the client's own.
+    public var authDBName: ByteString = ""
+    public var authQueryTTL: Microseconds = .seconds(1)
     public var scramIterations = 4096
     public var adminUsers: [ByteString] = []
     public var statsUsers: [ByteString] = []

@@ -25,7 +25,7 @@ extension Worker {
                 resume(slot)
             }
         case .replicating: clientReplicated(slot, bytes)
-        case .startup, .authenticating, .awaitingWelcome, .leaving:
+        case .startup, .authenticating, .awaitingSecret, .awaitingWelcome, .leaving:
             hold(slot, bytes)
             continueLogin(slot)
         case .console:

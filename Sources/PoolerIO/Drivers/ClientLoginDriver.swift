@@ -16,7 +16,9 @@ extension Worker {
                 switch clients[slot].phase {
                 case .startup: readStartupPacket(slot)
                 case .authenticating: readPasswordMessage(slot)
-                case .awaitingWelcome, .ready, .replicating, .console, .leaving, .draining: false
+                case .awaitingSecret, .awaitingWelcome, .ready, .replicating, .console, .leaving,
+                    .draining:
+                    false
                 }
             if !isProgress { return }
         }
@@ -121,7 +123,12 @@ extension Worker {
                     forPhysicalReplication: request.database
                 )
             }
-            return LoginPlan(request, secret: directory.secret(of: request.user))
+            return LoginPlan(
+                request,
+                secret: directory.secret(of: request.user),
+                lookup: directory.secretLookup(database: request.database, user: request.user),
+                configurationNumber: configurationNumber
+            )
         } catch {
             closeClient(slot, .clientRefused(error))
             return nil
@@ -156,11 +163,15 @@ extension Worker {
             )
         )
         if let line { logClient(slot, .trace, "HBA Line \(line) is matched") }
-        authenticate(slot, admission, secret: login.plan.secret ?? forcedTrust(slot, admission))
+        let secret = login.plan.secret ?? forcedTrust(slot, admission)
+        if secret == nil, admission.needsSecret, let lookup = login.plan.lookup {
+            return lookUpSecret(lookup, of: slot, admission)
+        }
+        authenticate(slot, admission, secret: secret)
     }
 
     /// Has a client prove who it is.
-    private mutating func authenticate(
+    mutating func authenticate(
         _ slot: UInt32,
         _ admission: Admission,
         secret: StoredSecret?
@@ -297,6 +308,9 @@ extension Worker {
             deriveKeys(parameters, for: .client(clients[slot].id))
         case .failed(let failure):
             if let detail = failure.logDetail { logClient(slot, .debug, detail) }
+            if let login = clients[slot].login, login.usesLookup, let lookup = login.plan.lookup {
+                shared.secrets.withLock { $0.forget(lookup) }
+            }
             closeClient(slot, .clientRefused(failure.errorResponse))
         case .succeeded(let credentials, let reply):
             authenticated(slot, credentials, reply: reply)
@@ -340,8 +354,14 @@ extension Worker {
         _ plan: LoginPlan,
         _ credentials: Credentials
     ) -> String? {
-        let isKnown = plan.route.map { pools.knows($0.pool) && $0.enter(credentials) } ?? false
-        if !isKnown { plan.route = findRoute(plan.request, credentials) }
+        let isCurrent = plan.configurationNumber == configurationNumber
+        let isKnown =
+            isCurrent && plan.route.map { pools.knows($0.pool) && $0.enter(credentials) } ?? false
+        if !isKnown {
+            // Proof of a secret that is no longer the user's is none for the server.
+            let isProof = isCurrent || directory.secret(of: plan.request.user) == plan.secret
+            plan.route = findRoute(plan.request, isProof ? credentials : .none)
+        }
         guard let route = plan.route else {
             return "no such database: \(plan.request.database)"
         }
@@ -392,7 +412,8 @@ extension Worker {
                 ),
                 limits: ClientLimits(limits),
                 credentials: known,
-                takesProofs: database.user == nil
+                takesProofs: database.user == nil,
+                reloadNumber: reloadNumber
             )
             // It can be forgotten in just this moment.
             guard route.enter(credentials) else { continue }
@@ -416,8 +437,13 @@ extension Worker {
     }
 
     /// What the configuration has for a pool to log in to its servers with.
-    private func knownCredentials(of user: ByteString, _ database: DatabaseEntry) -> Credentials {
-        if let password = database.password, !password.isEmpty {
+    ///
+    /// The password of a database is its forced user's, not that of somebody else who asks it for
+    /// secrets.
+    func knownCredentials(of user: ByteString, _ database: DatabaseEntry) -> Credentials {
+        if let password = database.password, !password.isEmpty,
+            database.user == nil || database.user == user
+        {
             return Credentials(StoredSecret(classifying: password))
         }
         return directory.secret(of: user).map { Credentials($0) } ?? .none

@@ -15,6 +15,7 @@ extension Worker {
         guard clients[slot].phase != .draining else { return }
         logClientClosed(slot, reason)
         endWait(slot)
+        if clients[slot].phase == .awaitingSecret { stopLookingUp(slot, reason) }
         let isMidAnswer =
             clients[slot].hasServer && servers[clients[slot].server].machine.isMidMessage
         if clients[slot].hasServer { abandonServer(of: slot) }

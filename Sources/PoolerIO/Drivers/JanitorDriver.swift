@@ -39,7 +39,8 @@ extension Worker {
         queue.prune { client in
             guard clients.holds(client.index, generation: client.generation) else { return true }
             switch clients[client.index].phase {
-            case .startup, .authenticating, .awaitingWelcome, .leaving: return false
+            case .startup, .authenticating, .awaitingSecret, .awaitingWelcome, .leaving:
+                return false
             case .ready, .replicating, .console, .draining: return true
             }
         }
@@ -49,7 +50,8 @@ extension Worker {
             switch clients[client.index].phase {
             case .startup, .authenticating, .leaving:
                 closeClient(client.index, .clientLoginTimeout)
-            case .awaitingWelcome: closeClient(client.index, .clientLoginTimeoutServerDown)
+            case .awaitingSecret, .awaitingWelcome:
+                closeClient(client.index, .clientLoginTimeoutServerDown)
             case .ready, .replicating, .console, .draining: continue
             }
         }
@@ -197,9 +199,9 @@ extension Worker {
         let (clientCount, isBelowMinimum) = shared.withLock {
             ($0.clientCount, $0.isBelowMinimum(now: now))
         }
-        let isWanted =
-            clientCount > 0
-            || directory.configuration.database(named: pools[pool].key.database)?.user != nil
+        let forcedUser =
+            directory.configuration.database(named: pools[pool].key.database)?.user
+        let isWanted = clientCount > 0 || forcedUser == pools[pool].key.user
         // No other pool's server is closed for it: that pool may have a minimum too.
         let (key, limits) = (pools[pool].key, pools[pool].settings)
         if isWanted && lifecycle.opensServers && isBelowMinimum

@@ -58,7 +58,7 @@ extension Worker {
             return .failure(error)
         }
         loaded.0.settings.verbose = max(loaded.0.settings.verbose, options.verbosity)
-        for line in loaded.1.brokenLines { log.warning("\(line)") }
+        Pooler.warn(of: loaded.0, loaded.1, log)
         let (configuration, needingRestart) = loaded.0.reloaded(over: directory.configuration)
         for row in needingRestart {
             log.warning("\(row.name) is changed in the file: that takes effect at the next start")
@@ -81,6 +81,7 @@ extension Worker {
             seedKey: directory.seedKey
         )
         directory.keepDerivedSecrets(of: oldDirectory)
+        reloadNumber = number
         adoptSettings()
         if isChief { makeForcedPools() }
         for pool in pools.ids {
@@ -95,9 +96,7 @@ extension Worker {
             pools[pool].shared.withLock { pool in
                 pool.settings = settings
                 pool.forgetFailure()
-                guard isSecretNew else { return }
-                pool.credentials = .none
-                pool.derivedKeys = nil
+                if isSecretNew { pool.secretChanged(by: number) }
             }
             guard let database else {
                 closeDatabase(key.database)
@@ -131,6 +130,8 @@ extension Worker {
     mutating func adoptSettings() {
         settings = directory.configuration.settings
         knownLogins.forgetAll()
+        configurationNumber += 1
+        shared.secrets.withLock { $0.forgetAll() }
         systemUsers = [:]
         log.logLevel = Self.logLevel(settings.verbose)
         guard isChief else { return }
@@ -167,10 +168,11 @@ extension Worker {
     /// Ends every connection of a database at once.
     mutating func closeDatabase(_ database: ByteString) {
         for slot in 0..<UInt32(clients.slotCount)
-        where clients.isUsed(slot) && clients[slot].pool != nil
-            && clients[slot].database == database
-        {
-            closeClient(slot, .databaseRemoved)
+        where clients.isUsed(slot) {
+            guard let pool = clients[slot].pool else { continue }
+            if clients[slot].database == database || pools[pool].key.database == database {
+                closeClient(slot, .databaseRemoved)
+            }
         }
         for slot in 0..<servers.slotCount where servers.isHeld(slot) || servers.takeFree(slot) {
             if pools[servers[slot].pool].key.database == database {

@@ -68,7 +68,7 @@ extension Worker {
     private func isFree(_ server: UInt32, ofOthersNames slot: UInt32) -> Bool {
         !pools[servers[server].pool].isolatesCustomSettings
             || clients[slot].customNames.isSuperset(of: servers[server].customNames)
-            || clients[slot].phase == .awaitingWelcome
+            || clients[slot].phase == .awaitingWelcome || clients[slot].phase == .awaitingSecret
     }
 
     /// Has a new server opened for a client, because the one that it could have knows custom settings
@@ -116,6 +116,10 @@ extension Worker {
         let pool = servers[server].pool
         assert(servers[server].state.isFree && !servers[server].hasClient)
         assert(!clients[slot].hasServer && !clients[slot].isWaiting)
+        if clients[slot].phase == .awaitingSecret {
+            lookUp(for: slot, on: server)
+            return false
+        }
         guard isFree(server, ofOthersNames: slot) else {
             awaitNewServer(slot, insteadOf: server)
             return false

@@ -86,7 +86,9 @@ extension Worker {
                 } else if takeBehindReset(slot, step, from: offset, of: bytes) {
                     mustRestore = true
                 }
-            } else if servers[slot].probe != nil || servers[slot].task == .surveying {
+            } else if servers[slot].probe != nil || servers[slot].task == .surveying
+                || servers[slot].lookup != nil
+            {
                 keepAnswer(slot, bytes.extracting(offset..<step.end))
             }
             offset = step.end
@@ -442,6 +444,8 @@ extension Worker {
             restored(slot, error)
         case .probing:
             sessionProbed(slot, error)
+        case .preparingLookup(let changes): preparedForLookup(slot, changes, error)
+        case .lookingUp: lookupAnswered(slot, error)
         case .awaitingListener, .listening: break
         case .handingOver: channelsHandedOver(slot, error)
         case .unlistening: channelsForgotten(slot, error)
@@ -563,6 +567,7 @@ extension Worker {
         if let waiter = servers[slot].destination {
             shared.post(.serverLost(for: waiter.client, ticket: waiter.ticket), to: waiter.worker)
         }
+        let lookup = exchange(&servers[slot].lookup, with: nil)
         let (id, state, isOutdated) = (
             servers[slot].id, servers[slot].state, servers[slot].isCloseNeeded
         )
@@ -585,6 +590,7 @@ extension Worker {
         let key = pools[pool].key
         shared.pools.withLock { $0.serverClosed(of: key) }
         if isListener { listenerClosed(pool, wasReady: wasListening) }
+        if let lookup { lookupLost(lookup, reason) }
         openServersIfWanted(pool)
         tellReplicationOpener(pool)
         connectionGone()

@@ -235,9 +235,7 @@ extension Worker {
 
     private func credentials(of pool: PoolID, _ database: DatabaseEntry) -> Credentials {
         let learned = pools[pool].shared.withLock { $0.credentials }
-        if learned != .none { return learned }
-        if let password = database.password { return .plain(password) }
-        return directory.secret(of: pools[pool].key.user).map { Credentials($0) } ?? .none
+        return learned == .none ? knownCredentials(of: pools[pool].key.user, database) : learned
     }
 
     // MARK: Login
@@ -395,6 +393,11 @@ extension Worker {
         }
         if let database = directory.configuration.database(named: pools[pool].key.database) {
             hosts.failed(database.name, of: database.hosts.count)
+        }
+        if case .serverLoginFailed = reason {
+            // What clients have proved may be out of date.
+            let user = pools[pool].key.user
+            shared.secrets.withLock { $0.forget(user: user) }
         }
         closeServer(slot, reason)
         guard !reason.isTemporary else { return }

@@ -146,7 +146,7 @@ extension Worker {
 
     private func clientState(_ slot: UInt32) -> SocketSnapshot.ClientState {
         switch clients[slot].phase {
-        case .startup, .authenticating, .leaving: .login
+        case .startup, .authenticating, .awaitingSecret, .leaving: .login
         case .console: .active
         // Its server is still logging in.
         case .awaitingWelcome where replicationKind(slot) != .none: .waiting

@@ -42,7 +42,7 @@ package enum Pooler {
         try sink.open(settings)
         var log = Logger(label: "martlet") { _ in PgBouncerLogHandler(sink) }
         log.logLevel = Worker.logLevel(settings.verbose)
-        for line in users.brokenLines { log.warning("\(line)") }
+        warn(of: configuration, users, log)
 
         let signals = try Signals()
         raiseDescriptorLimit(settings, log)
@@ -58,6 +58,7 @@ package enum Pooler {
         }
         let workerCount = workerCount(settings)
         let shared = try SharedState(workerCount: workerCount)
+        let directory = Directory(configuration: configuration, users: users, seedKey: seedKey)
         let (backend, backendText) = try ReactorChoice.make(
             settings.ioBackend,
             loopCount: workerCount
@@ -66,7 +67,7 @@ package enum Pooler {
             shared: shared,
             backend: backend,
             listeners: listeners,
-            directory: Directory(configuration: configuration, users: users, seedKey: seedKey),
+            directory: directory,
             source: source,
             options: options,
             supervisor: supervisor,
@@ -121,6 +122,16 @@ package enum Pooler {
         sink.setQuiet(true)
         let status = martlet_leave_terminal(descriptor)
         guard status == 0 else { throw SystemError(call: "/dev/null", code: -status) }
+    }
+
+    /// Says what in a configuration can hardly be meant so.
+    static func warn(of configuration: Configuration, _ users: UserList, _ log: Logger) {
+        for line in users.brokenLines { log.warning("\(line)") }
+        for user in configuration.authUsers(unknownTo: users) {
+            log.warning(
+                "auth_user \"\(user)\" is not in auth_file: it has no password to log in with"
+            )
+        }
     }
 
     /// One event loop for each core that the process may use, unless the settings say otherwise.

@@ -16,6 +16,8 @@ struct Client: ~Copyable {
         case startup
         /// Password messages.
         case authenticating
+        /// Nothing yet: it is asked what the client has to know.
+        case awaitingSecret
         /// Nothing yet: the client waits for a server, to learn what it will be told at login.
         case awaitingWelcome
         /// Queries.
@@ -142,7 +144,10 @@ struct Client: ~Copyable {
     }
 
     /// Whether bytes from the client have to wait.
-    var isBlocked: Bool { isWaiting || isPreparing || isHeldBack || phase == .awaitingWelcome }
+    var isBlocked: Bool {
+        isWaiting || isPreparing || isHeldBack || phase == .awaitingWelcome
+            || phase == .awaitingSecret
+    }
 }
 
 /// Stands for no slot.
@@ -152,6 +157,10 @@ let noSlot = UInt32.max
 final class ClientLogin {
     let plan: LoginPlan
     var authentication: ClientAuthentication?
+    /// What is asked of the client, while its secret is looked up.
+    var admission: Admission?
+    /// Whether its secret was looked up: if it cannot be met, it may have changed.
+    var usesLookup = false
     /// What the keys are made of that the login waits for.
     var awaitedKeys: SCRAMKeyParameters?
 
@@ -183,6 +192,10 @@ struct Server: ~Copyable {
         case restoring
         /// Its settings are being made to fit its client.
         case replaying([SettingsChange])
+        /// Its settings are being made those of a new session, for the question that comes next.
+        case preparingLookup([SettingsChange])
+        /// auth_query: `lookup`.
+        case lookingUp
         /// ROLLBACK, after its client left in a transaction.
         case rollingBack
         /// server_reset_query.
@@ -262,6 +275,8 @@ struct Server: ~Copyable {
     var answerCount: UInt8 = 0
     /// What a server is asked about its session, and its answer so far.
     var probe: SessionProbe?
+    /// The question for a secret that it has.
+    var lookup: PendingLookup?
     var taskAnswer: [UInt8] = []
     /// The error that the current task got from the server.
     var taskError: ErrorResponse?

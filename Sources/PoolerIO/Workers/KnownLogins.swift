@@ -12,13 +12,24 @@ final class LoginPlan {
     let request: LoginRequest
     /// The user's entry in auth_file; nil for unknown users.
     let secret: StoredSecret?
+    /// What to ask for the secret of a user who has no such entry.
+    let lookup: SecretLookup?
+    /// Which of the worker's configurations this follows from.
+    let configurationNumber: UInt64
     let isForConsole: Bool
     /// Where such clients go, once one has been let in.
     var route: LoginRoute?
 
-    init(_ request: LoginRequest, secret: StoredSecret?) {
+    init(
+        _ request: LoginRequest,
+        secret: StoredSecret?,
+        lookup: SecretLookup? = nil,
+        configurationNumber: UInt64 = 0
+    ) {
         self.request = request
         self.secret = secret
+        self.lookup = lookup
+        self.configurationNumber = configurationNumber
         isForConsole = Configuration.consoleNames.contains(request.database)
     }
 }
@@ -31,12 +42,21 @@ final class LoginRoute {
     private let credentials: Credentials
     /// Whether what a client has proved serves where the configuration has nothing.
     private let takesProofs: Bool
+    /// The last reload that this follows from.
+    private let reloadNumber: UInt64
 
-    init(pool: SharedPool, limits: ClientLimits, credentials: Credentials, takesProofs: Bool) {
+    init(
+        pool: SharedPool,
+        limits: ClientLimits,
+        credentials: Credentials,
+        takesProofs: Bool,
+        reloadNumber: UInt64
+    ) {
         self.pool = pool
         self.limits = limits
         self.credentials = credentials
         self.takesProofs = takesProofs
+        self.reloadNumber = reloadNumber
     }
 
     /// Lets a client into the pool, unless that has been forgotten.
@@ -49,8 +69,8 @@ final class LoginRoute {
             pool.clientCount += 1
             switch (credentials, proved) {
             case (.none, .none): break
-            case (.none, _): if takesProofs { pool.credentials = proved }
-            default: pool.credentials = credentials
+            case (.none, _): if takesProofs { pool.use(proved, asOf: reloadNumber) }
+            default: pool.use(credentials, asOf: reloadNumber)
             }
             return true
         }

@@ -17,6 +17,8 @@ final class SharedState: Sendable {
     let loads: WorkerLoads
     /// The epoll descriptor of each worker, for moving servers.
     let reactors: ReactorDescriptors
+    /// What auth_query has answered a moment ago.
+    let secrets = SharedSecrets()
     /// Who last may have notified from which server.
     let notifiers = Notifiers()
     /// The channel by which servers tell listeners where they take over.
@@ -131,6 +133,15 @@ final class WorkerLoads: @unchecked Sendable {
 
     private func count(of index: Int) -> Int {
         unsafe counts[index].load(ordering: .relaxed)
+    }
+}
+
+/// The secrets that have been looked up a moment ago.
+final class SharedSecrets: Sendable {
+    private let cache = Locked(SecretCache())
+
+    func withLock<Result>(_ body: (inout SecretCache) -> sending Result) -> sending Result {
+        cache.withLock { body(&$0) }
     }
 }
 

@@ -37,6 +37,12 @@ struct Worker: ~Copyable {
     var hosts = HostCache()
     var loginQueue = LoginQueue()
     var knownLogins = KnownLogins()
+    /// How many configurations there have been.
+    var configurationNumber: UInt64 = 0
+    /// The number of the last reload, in the order of all workers.
+    var reloadNumber: UInt64 = 0
+    /// The questions for secrets that are under way.
+    var lookups: [SecretLookup: PendingLookup] = [:]
     /// The names of users of the operating system who have logged in as such, by their numbers.
     var systemUsers: [Int64: ByteString] = [:]
     /// The logins that wait for keys, by what those are made of.

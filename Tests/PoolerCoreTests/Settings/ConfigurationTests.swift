@@ -262,8 +262,10 @@ private func error(_ text: String, files: [String: String] = [:]) -> String? {
             "a = default_pool_size=1",
             "database \"a\": unknown key \"default_pool_size\" in section [databases]"
         ),
-        ("a = auth_user=x", "database \"a\": \"auth_user\" is not supported yet"),
-        ("a = auth_query='x'", "database \"a\": \"auth_query\" is not supported yet"),
+        (
+            "a = auth_dbname=pgbouncer",
+            "database \"a\": auth_dbname: database name \"pgbouncer\" is reserved for the console"
+        ),
         ("a = host", "database \"a\": expected key=value pairs: no \"=\" after \"host\""),
         ("a = password='x", "database \"a\": password: the quoted value has no closing quote"),
         (

@@ -6,7 +6,7 @@ import Testing
     @Test func namesAreInOrderAndUnique() {
         let names = settingTable.map(\.name)
         #expect(names == Set(names).sorted())
-        #expect(names.count == 91)
+        #expect(names.count == 95)
     }
 
     @Test(arguments: Flavor.allCases)
