@@ -9,8 +9,9 @@ internal import PostgresWire
 /// A question for a secret that is under way, and the logins that wait for the answer.
 final class PendingLookup {
     let lookup: SecretLookup
-    /// In the order in which they came. As long as no server has the question, the first stands in the
-    /// queue.
+    /// In the order in which they came.
+    ///
+    /// As long as no server has the question, the first stands in the queue.
     var waiters: [ClientID]
     var isAsked = false
     /// How many servers have had it.
