@@ -84,6 +84,9 @@ public struct HBARule: Equatable, Sendable {
         if login.isReplication { return databases.isReplication }
         return databases.isAll || databases.isSameUser && login.database == login.user
             || databases.names.contains(login.database)
+            // A rule for the console holds whatever it is called.
+            || Configuration.consoleNames.contains(login.database)
+                && !databases.names.isDisjoint(with: Configuration.consoleNames)
     }
 }
 

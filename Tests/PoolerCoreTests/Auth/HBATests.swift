@@ -97,6 +97,16 @@ import Testing
         #expect(try rules("host all all all trust").rule(for: login) == nil)
     }
 
+    /// Nobody gets round a rule by the console's other name.
+    @Test func theConsoleHasTwoNames() throws {
+        for name in ["pgbouncer", "martlet"] {
+            let rules = try rules("local \(name) all reject\nlocal all all trust")
+            #expect(try line(rules, "pgbouncer", "ada", "unix") == 1)
+            #expect(try line(rules, "martlet", "ada", "unix") == 1)
+            #expect(try line(rules, "app", "ada", "unix") == 2)
+        }
+    }
+
     @Test func everyMethod() throws {
         let methods: [(String, HBAMethod)] = [
             ("trust", .trust), ("reject", .reject), ("password", .plain), ("plain", .plain),
