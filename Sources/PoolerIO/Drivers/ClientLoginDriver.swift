@@ -159,7 +159,8 @@ extension Worker {
             of: HBALogin(
                 database: clients[slot].database,
                 user: clients[slot].user,
-                address: clients[slot].address.peer
+                address: clients[slot].address.peer,
+                isReplication: login.plan.request.replication == .physical
             )
         )
         if let line { logClient(slot, .trace, "HBA Line \(line) is matched") }

@@ -139,7 +139,8 @@ struct Client: ~Copyable {
     var isServed: Bool {
         switch phase {
         case .ready, .replicating, .console: true
-        case .startup, .authenticating, .awaitingWelcome, .leaving, .draining: false
+        case .startup, .authenticating, .awaitingSecret, .awaitingWelcome, .leaving, .draining:
+            false
         }
     }
 

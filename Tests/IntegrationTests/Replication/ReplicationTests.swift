@@ -52,6 +52,34 @@ extension ReplicationSuite {
 
         // MARK: Login
 
+        /// In an HBA file `replication` means physical connections, and `all` does not.
+        @Test func rulesForReplication() throws {
+            let rules = try ScratchFile(
+                "hba.conf",
+                """
+                host replication postgres 127.0.0.1/32 reject
+                host all         all      127.0.0.1/32 trust
+                """
+            )
+            let settings = ["auth_type": "hba", "auth_hba_file": rules.path]
+            try Self.withPooler(settings) { pooler in
+                func failure(_ kind: String) throws -> String? {
+                    try pooler.loginFailure(user: "postgres", ["replication": kind])
+                }
+                try #expect(failure("database") == nil)
+                try #expect(failure("true") != nil)
+                try rules.write(
+                    """
+                    host replication postgres 127.0.0.1/32 trust
+                    host all         admin    127.0.0.1/32 trust
+                    """
+                )
+                try pooler.console().query("RELOAD")
+                try #expect(failure("true") == nil)
+                try #expect(failure("database") != nil)
+            }
+        }
+
         @Test(arguments: ["database", "true", "1", "ON", "yes", "t"])
         func aClientThatAsksForReplicationGetsIt(_ kind: String) throws {
             try Self.withPooler { pooler in
