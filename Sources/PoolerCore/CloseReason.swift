@@ -153,10 +153,12 @@ public enum CloseReason: Equatable, Sendable {
         }
     }
 
-    /// Whether the server said that it will be there soon: 57P03, cannot_connect_now.
+    /// Whether the server said that it will be there soon (57P03, cannot_connect_now), or ended this one
+    /// connection before it had logged in (57P01 and 57P02, somebody's command or a crash), which says
+    /// nothing about the next.
     public var isTemporary: Bool {
-        if case .serverLoginFailed(let response) = self { return response.sqlState == "57P03" }
-        return false
+        guard case .serverLoginFailed(let response) = self else { return false }
+        return ["57P01", "57P02", "57P03"].contains(response.sqlState)
     }
 
     /// Whether the log has it as the pooler's error, beside the line about the disconnect.

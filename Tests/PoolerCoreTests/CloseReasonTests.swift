@@ -47,4 +47,15 @@ import Testing
             #expect(reason.text == response.message.text)
         }
     }
+
+    /// Clients wait on where the next attempt may succeed at once.
+    @Test(arguments: [
+        ("57P01", true), ("57P02", true), ("57P03", true), ("28P01", false), ("3D000", false),
+        ("53300", false),
+    ])
+    func someFailuresOfALoginPass(_ state: String, _ isTemporary: Bool) {
+        let response = ErrorResponse(.fatal, SQLState(ByteString(state)), "words")
+        #expect(CloseReason.serverLoginFailed(response).isTemporary == isTemporary)
+        #expect(!CloseReason.serverConnectFailed.isTemporary)
+    }
 }

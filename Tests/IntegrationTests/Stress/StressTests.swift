@@ -26,7 +26,7 @@ import Testing
                 let log = finding.port.map { linesAbout($0, in: pooler.log) } ?? ""
                 Issue.record("seed \(plan.seed): \(finding.text)\(log)")
             }
-            checkCounts(record)
+            checkCounts(record, pooler.log)
             try checkThatNothingIsLeft(pooler, staff)
         }
     }
@@ -73,8 +73,12 @@ import Testing
     }
 
     /// Nobody was thrown out without a reason.
-    private func checkCounts(_ record: StressRecord) {
-        #expect(record[.lostServer] <= record[.terminatedServer])
+    private func checkCounts(_ record: StressRecord, _ log: String) {
+        let ends = log.split(separator: "\n").filter {
+            $0.contains("crashed?") || $0.contains("server said")
+        }
+        let text = ends.suffix(40).joined(separator: "\n")
+        #expect(record[.lostServer] <= record[.terminatedServer], "\(text)")
         // Who is cut off in the middle of a message cannot be told which of the two it was.
         #expect(
             record[.forcedDisconnect] + record[.lostServer]
