@@ -72,7 +72,7 @@ public struct SecretLookup: Hashable, Sendable {
     public func result(in answer: RawSpan, error: ErrorResponse?) -> Result {
         if let error { return .failed(error.message.text) }
         do throws(WireError) {
-            let rows = try Self.rows(in: answer)
+            let rows = try DataRow.rows(in: answer)
             guard let row = rows.first else { return .noSuchUser }
             guard rows.count == 1 else { return .failed("expected 1 row, not \(rows.count)") }
             return result(of: row.columns)
@@ -95,21 +95,6 @@ public struct SecretLookup: Hashable, Sendable {
         guard let secret = columns[1] else { return .found(.unusable) }
         guard secret.count <= LengthLimit.secret else { return .failed("the secret is too long") }
         return .found(StoredSecret(classifying: secret))
-    }
-
-    private static func rows(in answer: RawSpan) throws(WireError) -> [DataRow] {
-        var rows: [DataRow] = []
-        var offset = 0
-        while let header = try MessageHeader(peeking: answer, at: offset, limit: 1 << 20) {
-            let end = offset + header.messageByteCount
-            guard end <= answer.byteCount else { throw .truncated }
-            if BackendMessageType(rawValue: header.typeByte) == .dataRow {
-                let body = answer.extracting(offset + MessageHeader.byteCount..<end)
-                rows.append(try DataRow(decoding: body))
-            }
-            offset = end
-        }
-        return rows
     }
 }
 

@@ -29,19 +29,9 @@ public struct HiddenCalls: Equatable, Sendable {
     ///
     /// - Returns: nil when the answer is not one to this question.
     public init?(answer bytes: RawSpan) {
-        var offset = 0
-        while offset < bytes.byteCount {
-            guard
-                let header = try? MessageHeader(peeking: bytes, at: offset, limit: bytes.byteCount),
-                offset + header.messageByteCount <= bytes.byteCount
-            else { return nil }
-            let body = bytes.extracting(
-                offset + MessageHeader.byteCount..<offset + header.messageByteCount
-            )
-            offset += header.messageByteCount
-            guard BackendMessageType(rawValue: header.typeByte) == .dataRow else { continue }
-            guard let row = try? DataRow(decoding: body), row.columns.count == 2,
-                let kind = row.columns[0], let name = row.columns[1]
+        guard let rows = try? DataRow.rows(in: bytes) else { return nil }
+        for row in rows {
+            guard row.columns.count == 2, let kind = row.columns[0], let name = row.columns[1]
             else { return nil }
             switch kind.text {
             case "r": relations.append(name)

@@ -173,18 +173,8 @@ public struct SessionProbe: Equatable, Sendable {
         if case .all = settings { evidence.isComplete = true }
         if asksForStatements { evidence.statements = [] }
         var hasPins = false
-        var offset = 0
-        while offset < bytes.byteCount {
-            guard
-                let header = try? MessageHeader(peeking: bytes, at: offset, limit: bytes.byteCount),
-                offset + header.messageByteCount <= bytes.byteCount
-            else { return nil }
-            let body = bytes.extracting(
-                offset + MessageHeader.byteCount..<offset + header.messageByteCount
-            )
-            offset += header.messageByteCount
-            guard BackendMessageType(rawValue: header.typeByte) == .dataRow else { continue }
-            guard let row = try? DataRow(decoding: body) else { return nil }
+        guard let rows = try? DataRow.rows(in: bytes) else { return nil }
+        for row in rows {
             if row.columns.count == 2, let name = row.columns[0] {
                 evidence.settings.append((name.lowercasedASCII, row.columns[1]))
             } else if asksForStatements, let statement = PreparedStatementRow(row.columns) {

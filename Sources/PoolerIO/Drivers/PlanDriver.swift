@@ -110,14 +110,7 @@ extension Worker {
             servers[server].awaitedDescriptions.asked(statement, for: entry, isFresh: isFresh)
         }
         servers[server].machine.expect(Expectation(.describe, .pooler, statement: statement))
-        let serial = statements.serial(of: statement)
-        toServer.insertHeader(
-            .describe,
-            bodyByteCount: 1 + StatementName.byteCount(serial: serial),
-            among: bytes
-        )
-        toServer.insert(CollectionOfOne(UInt8(ascii: "S")), among: bytes)
-        toServer.insertServerName(serial: serial, among: bytes)
+        toServer.insertDescribe(serial: statements.serial(of: statement), among: bytes)
     }
 
     /// The client will rely on what it has been told of a statement: it has to wait for what the server

@@ -25,6 +25,25 @@ extension Worker {
         }
     }
 
+    /// The header of the next message that a server has sent, when all of the message has come; the rest
+    /// is kept.
+    ///
+    /// - Parameter offset: where the message begins, and then where it ends.
+    mutating func wholeMessage(
+        of slot: UInt32,
+        in bytes: RawSpan,
+        at offset: inout Int,
+        limit: Int
+    ) throws(WireError) -> MessageHeader? {
+        let header = try MessageHeader(peeking: bytes, at: offset, limit: limit)
+        guard let header, offset + header.messageByteCount <= bytes.byteCount else {
+            servers[slot].held = [UInt8](copying: bytes.extracting(offset..<bytes.byteCount))
+            return nil
+        }
+        offset += header.messageByteCount
+        return header
+    }
+
     /// The socket of a server is connected, or takes bytes again.
     mutating func serverBecameWritable(_ slot: UInt32) {
         if servers[slot].task == .connecting { return serverConnected(slot) }

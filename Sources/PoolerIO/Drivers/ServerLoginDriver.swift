@@ -246,25 +246,18 @@ extension Worker {
         while offset < bytes.byteCount {
             let header: MessageHeader
             do throws(WireError) {
-                let peeked = try MessageHeader(
-                    peeking: bytes,
-                    at: offset,
+                let whole = try wholeMessage(
+                    of: slot,
+                    in: bytes,
+                    at: &offset,
                     limit: ServerLogin.messageLimit
                 )
-                guard let peeked, offset + peeked.messageByteCount <= bytes.byteCount else {
-                    servers[slot].held = [UInt8](
-                        copying: bytes.extracting(offset..<bytes.byteCount)
-                    )
-                    return
-                }
-                header = peeked
+                guard let whole else { return }
+                header = whole
             } catch {
                 return loginFailed(slot, .serverProtocolViolation)
             }
-            let body = bytes.extracting(
-                offset + MessageHeader.byteCount..<offset + header.messageByteCount
-            )
-            offset += header.messageByteCount
+            let body = bytes.extracting(offset - header.bodyByteCount..<offset)
             guard var login = servers[slot].login else { return }
             let action = login.received(BackendMessageType(rawValue: header.typeByte), body)
             servers[slot].login = login

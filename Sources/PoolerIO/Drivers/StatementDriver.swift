@@ -284,13 +284,7 @@ extension Worker {
         beginBatch(on: server, with: entry(named: name, of: slot))
         let statement = statement(named: name, of: slot)
         servers[server].machine.expect(Expectation(.describe, .client, statement: statement))
-        toServer.insertHeader(
-            .describe,
-            bodyByteCount: 1 + StatementName.byteCount(serial: serial),
-            among: bytes
-        )
-        toServer.insert(CollectionOfOne(UInt8(ascii: "S")), among: bytes)
-        toServer.insertServerName(serial: serial, among: bytes)
+        toServer.insertDescribe(serial: serial, among: bytes)
         return offset + header.messageByteCount
     }
 

@@ -241,25 +241,18 @@ extension Worker {
         while offset < bytes.byteCount {
             let header: MessageHeader
             do throws(WireError) {
-                let peeked = try MessageHeader(
-                    peeking: bytes,
-                    at: offset,
+                let whole = try wholeMessage(
+                    of: slot,
+                    in: bytes,
+                    at: &offset,
                     limit: Self.listenerMessageLimit
                 )
-                guard let peeked, offset + peeked.messageByteCount <= bytes.byteCount else {
-                    servers[slot].held = [UInt8](
-                        copying: bytes.extracting(offset..<bytes.byteCount)
-                    )
-                    return
-                }
-                header = peeked
+                guard let whole else { return }
+                header = whole
             } catch {
                 return closeServer(slot, .serverProtocolViolation)
             }
-            let body = bytes.extracting(
-                offset + MessageHeader.byteCount..<offset + header.messageByteCount
-            )
-            offset += header.messageByteCount
+            let body = bytes.extracting(offset - header.bodyByteCount..<offset)
             listenerSaid(slot, BackendMessageType(rawValue: header.typeByte), body)
             guard servers.holds(slot, generation: generation) else { return }
         }

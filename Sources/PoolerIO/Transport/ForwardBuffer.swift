@@ -79,6 +79,14 @@ struct ForwardBuffer {
         scratch.append(0)
     }
 
+    /// Puts in a Describe of a prepared statement of the server's.
+    mutating func insertDescribe(serial: UInt64, among bytes: RawSpan) {
+        let bodyByteCount = 1 + StatementName.byteCount(serial: serial)
+        insertHeader(.describe, bodyByteCount: bodyByteCount, among: bytes)
+        insert(CollectionOfOne(UInt8(ascii: "S")), among: bytes)
+        insertServerName(serial: serial, among: bytes)
+    }
+
     /// Copies what will be sent, without the first bytes.
     mutating func copy(after skipped: Int, of bytes: RawSpan, to copy: inout [UInt8]) {
         settle(bytes)

@@ -49,6 +49,31 @@ public struct DataRow: Equatable, Sendable {
         }
         self.columns = columns
     }
+
+    /// Reads the rows among the messages of an answer.
+    ///
+    /// - Parameter answer: whole messages.
+    /// - Throws: `WireError` when one is not whole, or a DataRow is not one.
+    public static func rows(in answer: RawSpan) throws(WireError) -> [DataRow] {
+        var rows: [DataRow] = []
+        var offset = 0
+        while offset < answer.byteCount {
+            guard
+                let header = try MessageHeader(
+                    peeking: answer,
+                    at: offset,
+                    limit: answer.byteCount
+                ),
+                offset + header.messageByteCount <= answer.byteCount
+            else { throw .truncated }
+            let bodyStart = offset + MessageHeader.byteCount
+            offset += header.messageByteCount
+            if BackendMessageType(rawValue: header.typeByte) == .dataRow {
+                rows.append(try DataRow(decoding: answer.extracting(bodyStart..<offset)))
+            }
+        }
+        return rows
+    }
 }
 
 extension ByteWriter {
