@@ -18,10 +18,11 @@ struct Locked<Value: ~Copyable>: ~Copyable, Sendable {
         _ body: (inout sending Value) -> sending Result
     ) -> sending Result {
         mutex.withLock { value in
-            // In place: without the `&` the value would be copied.
-            unsafe withUnsafePointer(to: &value) { unsafe martlet_lock_acquired($0) }
+            // The lock stands for what it protects: a pointer to the value would be a change of it, which
+            // the sanitizer sees before it hears of the lock.
+            unsafe withUnsafePointer(to: mutex) { unsafe martlet_lock_acquired($0) }
             let result = body(&value)
-            unsafe withUnsafePointer(to: &value) { unsafe martlet_lock_released($0) }
+            unsafe withUnsafePointer(to: mutex) { unsafe martlet_lock_released($0) }
             return result
         }
     }
