@@ -7,39 +7,42 @@ internal import PostgresWire
 internal import Synchronization
 
 /// What one worker tells another.
+///
+/// What can come with every transaction is a few words long. The rest is elsewhere in memory (`indirect`),
+/// because a piece of mail is as long as the longest, and is copied.
 enum Mail: Sendable {
     /// A new connection, which is yours.
-    case connection(descriptor: Int32, peer: SocketAddress)
+    indirect case connection(descriptor: Int32, peer: SocketAddress)
     /// A client that wants the console; only the chief has it.
-    case console(ConsoleArrival)
+    indirect case console(ConsoleArrival)
     /// A free server, which is yours now, for your client that waits under this ticket.
     case server(ServerID, for: ClientID, ticket: UInt32)
     /// Your client that waits under this ticket will get no server.
-    case noServer(for: ClientID, ticket: UInt32, CloseReason)
+    indirect case noServer(for: ClientID, ticket: UInt32, CloseReason)
     /// The server for your client that waits under this ticket was lost on its way.
     case serverLost(for: ClientID, ticket: UInt32)
     /// Clients of others wait, and you have free servers of this pool.
     case serveWaiters(PoolID)
     /// A free server of yours is in the way of a pool of the sender's.
-    case evict(ServerID, CloseReason, for: PoolID, WorkerID)
+    indirect case evict(ServerID, CloseReason, for: PoolID, WorkerID)
     /// There may be room for a server of this pool now.
     case roomMade(PoolID)
     /// A CancelRequest for one of your clients.
-    case cancel(CancelKey, requester: Requester)
+    indirect case cancel(CancelKey, requester: Requester)
     /// The CancelRequest that your client brought has been delivered, or will never be.
     case cancelEnded(ClientID, hasFailed: Bool)
     /// A database has been asked what in it can change a session unseen; or that is not known any more.
-    case surveyed(database: ByteString, Survey?)
+    indirect case surveyed(database: ByteString, Survey?)
     /// Something to do for all workers, from the chief.
-    case order(Order, number: UInt64)
+    indirect case order(Order, number: UInt64)
     /// Your order has been carried out.
-    case report(OrderReport, number: UInt64)
+    indirect case report(OrderReport, number: UInt64)
     /// What a client of the sender's wants of the listener of a pool, which is at home with you.
-    case subscription(SubscriptionRequest, SharedPool)
+    indirect case subscription(SubscriptionRequest, SharedPool)
     /// What the listener has for a client of yours.
-    case listenerReply(ListenerReply, for: ClientID)
+    indirect case listenerReply(ListenerReply, for: ClientID)
     /// A notification for clients of yours.
-    case notified(Set<ClientID>, ReceivedNotification)
+    indirect case notified(Set<ClientID>, ReceivedNotification)
     /// To the chief: a client or server has gone, which somebody may wait for.
     case connectionGone
 }
