@@ -265,8 +265,12 @@ public struct Pool: ~Copyable {
     public mutating func takeWaiter() -> Waiter? { isPaused ? nil : waiters.next() }
 
     /// The same for a server that is at home in `worker` and in the state `settings`.
-    public mutating func takeWaiter(near worker: WorkerID, in settings: SettingsID) -> Waiter? {
-        isPaused ? nil : waiters.next(near: worker, in: settings)
+    public mutating func takeWaiter(
+        near worker: WorkerID,
+        in settings: SettingsID,
+        insisting: Bool
+    ) -> Waiter? {
+        isPaused ? nil : waiters.next(near: worker, in: settings, insisting: insisting)
     }
 
     /// Notes that a client gives up.

@@ -113,7 +113,14 @@ public struct WaitQueue: Sendable {
 
     /// Takes the client that waits longest, or one that has waited as long but for a moment, if a server
     /// of `worker` in the state `settings` suits it better.
-    public mutating func next(near worker: WorkerID, in settings: SettingsID) -> Waiter? {
+    ///
+    /// - Parameter insisting: whether to take only one that has these settings, as long as the client
+    ///   that waits longest has not been passed over too often.
+    public mutating func next(
+        near worker: WorkerID,
+        in settings: SettingsID,
+        insisting: Bool = false
+    ) -> Waiter? {
         guard let first = places.first?.waiter else { return nil }
         guard overtakenCount < Self.overtakenLimit else { return next() }
         var best = 0
@@ -126,6 +133,7 @@ public struct WaitQueue: Sendable {
             let fit = Self.fit(waiter, worker, settings, after: delay)
             if fit > bestFit, !places[index].isEmpty { (best, bestFit) = (index, fit) }
         }
+        if insisting, bestFit < Self.fitOfSettings { return nil }
         guard best > 0 else { return next() }
         overtakenCount += 1
         places[best].isEmpty = true
@@ -140,10 +148,11 @@ public struct WaitQueue: Sendable {
         _ settings: SettingsID,
         after delay: Microseconds
     ) -> Int {
-        (waiter.settings == settings ? 2 : 0)
+        (waiter.settings == settings ? fitOfSettings : 0)
             + (waiter.worker == worker && delay <= momentForWorker ? 1 : 0)
     }
 
+    private static let fitOfSettings = 2
     private static let bestFit = 3
     /// Waits that began closer to one another than this began at the same time, in microseconds.
     private static let momentForWorker: Microseconds = 100

@@ -309,7 +309,9 @@ extension Worker {
     }
 
     /// Gives a server that is clean to the client that waits longest, or to whoever comes.
-    mutating func becomeFree(_ server: UInt32) {
+    ///
+    /// - Parameter wasKept: whether it has been kept for a moment for a client that has its settings.
+    mutating func becomeFree(_ server: UInt32, wasKept: Bool = false) {
         servers[server].task = .none
         let pool = servers[server].pool
         if let reason = reasonToClose(server) { return closeServer(server, reason) }
@@ -322,13 +324,66 @@ extension Worker {
         {
             return give(Match(server: servers[server].id, home: id, waiter: waiter))
         }
-        guard !pools[pool].gate.isOpen, servedPool != pool,
-            let waiter = pools[pool].shared.takeWaiter(near: id, in: servers[server].settings)
-        else { return offer(server) }
+        guard !pools[pool].gate.isOpen, servedPool != pool else { return offer(server) }
+        if giveToWaiter(server, insisting: true) { return }
+        let now = now
+        // Rather than to open one more, nobody waits for a better one.
+        let wantsMore = pools[pool].shared.withLock { $0.wantsServer(now: now) }
+        if !wasKept, !wantsMore, pools[pool].patience.isWorthwhile() {
+            servers[server].isKept = true
+            keptServers.append(servers[server].id)
+        } else if !giveToWaiter(server, insisting: false) {
+            offer(server)
+        }
+    }
+
+    /// Gives a server to the client that waits longest, or to one whom it suits better.
+    ///
+    /// - Parameter insisting: whether only to one that has the server's settings.
+    /// - Returns: whether there was one.
+    private mutating func giveToWaiter(_ server: UInt32, insisting: Bool) -> Bool {
+        let pool = servers[server].pool
+        let waiter = pools[pool].shared.takeWaiter(
+            near: id,
+            in: servers[server].settings,
+            insisting: insisting
+        )
+        guard let waiter else { return false }
+        servers[server].isKept = false
         let outerPool = exchange(&servedPool, with: pool)
         give(Match(server: servers[server].id, home: id, waiter: waiter))
         servedPool = outerPool
         serveWaiters(pool)
+        return true
+    }
+
+    /// Gives servers that were kept for clients with their settings to those that have come, and to
+    /// others when the moment is over.
+    ///
+    /// - Parameter isOver: whether it is in any case, because nothing is going on.
+    mutating func serveFromKept(isOver: Bool) {
+        var keptCount = 0
+        var index = 0
+        // Not `for`: a server may come free, and be kept, while another is given away.
+        while index < keptServers.count {
+            let (id, slot) = (keptServers[index], keptServers[index].index)
+            index += 1
+            guard servers.holds(slot, generation: id.generation), servers[slot].isKept else {
+                continue
+            }
+            let pool = servers[slot].pool
+            if giveToWaiter(slot, insisting: true) {
+                pools[pool].patience.ended(wasRewarded: true)
+            } else if isOver || now - servers[slot].requestTime >= Patience.longestTime {
+                pools[pool].patience.ended(wasRewarded: false)
+                servers[slot].isKept = false
+                becomeFree(slot, wasKept: true)
+            } else {
+                keptServers[keptCount] = id
+                keptCount += 1
+            }
+        }
+        keptServers.removeSubrange(keptCount...)
     }
 
     /// Why a server that has become free is not to be used again.
@@ -347,6 +402,7 @@ extension Worker {
     /// After this the server may be another worker's.
     mutating func offer(_ server: UInt32) {
         let pool = servers[server].pool
+        servers[server].isKept = false
         pools[pool].idle.insert(
             servers[server].id,
             settings: servers[server].settings,

@@ -262,6 +262,8 @@ struct Server: ~Copyable {
     var settingsBeforeReset = SettingsID.empty
     /// The number of the client whose sequence values it has, if they are one client's.
     var sequenceOwner: UInt64 = 0
+    /// Whether it is free, and kept for a moment for a client that has its settings.
+    var isKept = false
     /// Whether a client has had it since it was last asked what is left in its session.
     var isAuditDue = false
     /// Whether it listens for all clients of its pool, once it has logged in.

@@ -51,6 +51,8 @@ struct LocalPool: ~Copyable {
     var counters = PoolCounters()
     /// The free servers that are at home here.
     var idle = IdleServers()
+    /// Whether they are worth keeping for clients with their settings.
+    var patience = Patience()
     /// Servers with a smaller number are to be replaced; for those that come from other workers.
     var firstCurrentServer: UInt64 = 0
 

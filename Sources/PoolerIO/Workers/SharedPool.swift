@@ -123,8 +123,14 @@ final class SharedPool: Sendable {
 
     /// Takes the client that waits longest, for a server that has just become free in a worker; of
     /// those that have waited about as long, one whom it suits.
-    func takeWaiter(near worker: WorkerID, in settings: SettingsID) -> Waiter? {
-        withLock { $0.takeWaiter(near: worker, in: settings) }
+    ///
+    /// - Parameter insisting: whether it shall go only to one that has its settings.
+    func takeWaiter(
+        near worker: WorkerID,
+        in settings: SettingsID,
+        insisting: Bool
+    ) -> Waiter? {
+        withLock { $0.takeWaiter(near: worker, in: settings, insisting: insisting) }
     }
 
     /// The server that has been free for longest; somebody may take it at any time.

@@ -83,6 +83,9 @@ struct Worker: ~Copyable {
     var mustAdvanceLifecycle = false
     /// The pool whose waiting clients are just being given servers.
     var servedPool: PoolID?
+    /// Servers that may be kept for a moment for clients with their settings; hints, as a server may
+    /// have gone another way.
+    var keptServers: [ServerID] = []
     /// The pool in which free servers are just being closed, so that one for replication can be opened.
     var clearedPool: PoolID?
 
@@ -161,7 +164,8 @@ struct Worker: ~Copyable {
         let hasOthers = shared.mailboxes.count > 1
         var count = 0
         while !shared.isFinished {
-            count = waitForEvents(mailbox, isBusy: hasOthers && count >= Self.busyEventCount)
+            let isBusy = hasOthers && count >= Self.busyEventCount || !keptServers.isEmpty
+            count = waitForEvents(mailbox, isBusy: isBusy)
             turn &+= 1
             now = martlet_monotonic_microseconds()
             while let short = reactor.takeShortSend() { sendFellShort(short) }
@@ -175,6 +179,7 @@ struct Worker: ~Copyable {
             for index in 0..<count where reactor.event(at: index).token.kind != .server {
                 handle(reactor.event(at: index), buffer)
             }
+            if !keptServers.isEmpty { serveFromKept(isOver: count == 0) }
             if now >= nextTick {
                 nextTick = now + Self.tickPeriod
                 tick()
@@ -266,7 +271,7 @@ struct Worker: ~Copyable {
         }
         if hasLeft {
             serverLeft(slot)
-        } else if servers[slot].destination == nil {
+        } else if servers[slot].destination == nil, !servers[slot].isKept {
             offer(slot)
         }
     }

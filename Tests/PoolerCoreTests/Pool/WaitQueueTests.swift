@@ -138,6 +138,34 @@ import Testing
         #expect(overtakers == 8)
     }
 
+    @Test func whoInsistsTakesNobodyElse() {
+        let (state, another) = Self.twoStates()
+        var queue = WaitQueue()
+        _ = queue.join(Self.client(1), of: .chief, since: 0, settings: another)
+        #expect(queue.next(near: .chief, in: state, insisting: true) == nil)
+        _ = queue.join(Self.client(2), of: Self.other, since: 1, settings: state)
+        #expect(
+            queue.next(near: .chief, in: state, insisting: true)?.client == Self.client(2)
+        )
+        #expect(queue.next(near: .chief, in: state, insisting: true) == nil)
+        #expect(queue.count == 1)
+    }
+
+    /// Who has been overtaken often enough gets the next server, whoever insists.
+    @Test func nobodyIsOvertakenForLongByThoseWhoInsist() {
+        let (state, another) = Self.twoStates()
+        var queue = WaitQueue()
+        _ = queue.join(Self.client(0), of: .chief, since: 0, settings: another)
+        for number: UInt32 in 1...8 {
+            _ = queue.join(Self.client(number), of: .chief, since: 1, settings: state)
+            let next = queue.next(near: .chief, in: state, insisting: true)
+            #expect(next?.client == Self.client(number))
+        }
+        #expect(
+            queue.next(near: .chief, in: state, insisting: true)?.client == Self.client(0)
+        )
+    }
+
     private static func twoStates() -> (SettingsID, SettingsID) {
         var states = SettingsStates()
         return (
