@@ -7,10 +7,33 @@
 
 public import PostgresWire
 
-/// The tables and views of a database with which functions are called that may change the session.
+/// The tables, views and functions of a database that may change the session.
 public struct HiddenCalls: Equatable, Sendable {
-    /// Their names, without schemas.
-    private var relations: [ByteString] = []
+    /// Names of one kind, without schemas, by their length in bytes.
+    private struct Names: Equatable, Sendable {
+        private var byLength = [[ByteString]](repeating: [], count: longestName + 1)
+        private(set) var count = 0
+
+        mutating func insert(_ name: ByteString) {
+            guard name.count <= longestName else { return }
+            byLength[name.count].append(name)
+            count += 1
+        }
+
+        func contains(_ word: RawSpan, folded: Bool) -> Bool {
+            // PostgreSQL cuts longer ones.
+            if word.byteCount > longestName { return true }
+            for name in byLength[word.byteCount] where isSame(name, word, folded: folded) {
+                return true
+            }
+            return false
+        }
+    }
+
+    /// Tables and views with which functions are called that may change the session.
+    private var relations = Names()
+    /// The functions that may: those that have it in their source, and those that call them.
+    private var functions = Names()
     /// Whether any statement may do so: by an operator, a cast, a domain or an event trigger.
     public private(set) var isAnywhere = false
     /// The custom settings that these functions name, in small letters.
@@ -22,8 +45,11 @@ public struct HiddenCalls: Equatable, Sendable {
     /// There are none.
     public init() {}
 
-    /// Whether there are none.
-    public var isEmpty: Bool { relations.isEmpty && !isAnywhere }
+    /// Whether nothing is called that statements do not name.
+    public var isEmpty: Bool { relations.count == 0 && !isAnywhere }
+
+    /// Whether there is anything that may change the session.
+    public var hasAny: Bool { !isEmpty || functions.count > 0 }
 
     /// Reads what a server answered to `question`: all messages up to ReadyForQuery.
     ///
@@ -34,19 +60,19 @@ public struct HiddenCalls: Equatable, Sendable {
             guard row.columns.count == 2, let kind = row.columns[0], let name = row.columns[1]
             else { return nil }
             switch kind.text {
-            case "r": relations.append(name)
+            case "r": relations.insert(name)
+            case "f": functions.insert(name)
             case "a": isAnywhere = true
             case "s": settingNames.append(name.lowercasedASCII)
             default: return nil
             }
         }
-        if relations.count > Self.relationLimit { isAnywhere = true }
+        if relations.count > Self.relationLimit || rows.count >= answerLimit { isAnywhere = true }
     }
 
-    /// Whether a text may name one of the tables and views; does not allocate.
-    public func mayBeCalled(by text: RawSpan, rules: ScanRules) -> Bool {
-        if isAnywhere { return true }
-        if relations.isEmpty { return false }
+    /// Whether a text may name one of the tables, views and functions; does not allocate.
+    public func areNamed(in text: RawSpan, rules: ScanRules) -> Bool {
+        if relations.count + functions.count == 0 { return false }
         var lexer = SQLLexer(text, rules: rules)
         while true {
             let token = lexer.next()
@@ -63,22 +89,7 @@ public struct HiddenCalls: Equatable, Sendable {
     }
 
     private func isNamed(_ word: RawSpan, folded: Bool) -> Bool {
-        // PostgreSQL cuts longer ones.
-        if word.byteCount > 63 { return true }
-        for relation in relations where relation.count == word.byteCount {
-            if Self.isSame(relation, word, folded: folded) { return true }
-        }
-        return false
-    }
-
-    private static func isSame(_ name: ByteString, _ word: RawSpan, folded: Bool) -> Bool {
-        let bytes = name.bytes
-        for index in bytes.indices {
-            var byte = word.byte(at: index)
-            if folded, (UInt8(ascii: "A")...UInt8(ascii: "Z")).contains(byte) { byte |= 0x20 }
-            if byte != bytes[index] { return false }
-        }
-        return true
+        relations.contains(word, folded: folded) || functions.contains(word, folded: folded)
     }
 
     // MARK: The question
@@ -89,10 +100,26 @@ public struct HiddenCalls: Equatable, Sendable {
     /// text that they put together, and goes on to what calls them, however many steps away:
     /// functions that name them, triggers, rules, views, defaults, policies, constraints, indexes;
     /// from tables to views, to those whose foreign keys reach them, and to what they are partitions
-    /// of. A kind `r` is a table or view, `a` anything else that calls, `s` a custom setting. The
+    /// of. A kind `r` is a table or view, `f` a function, `a` anything else that calls, `s`
+    /// a custom setting. The
     /// literals do not depend on standard_conforming_strings.
     public static let question = ByteString(questionText)
 }
+
+private func isSame(_ name: ByteString, _ word: RawSpan, folded: Bool) -> Bool {
+    let bytes = name.bytes
+    for index in bytes.indices {
+        var byte = word.byte(at: index)
+        if folded, (UInt8(ascii: "A")...UInt8(ascii: "Z")).contains(byte) { byte |= 0x20 }
+        if byte != bytes[index] { return false }
+    }
+    return true
+}
+
+/// The longest name of PostgreSQL's, in bytes.
+private let longestName = 63
+/// As many rows, and there may be more.
+private let answerLimit = 2_000
 
 private let questionText = #"""
     SET LOCAL search_path TO pg_catalog;
@@ -154,7 +181,7 @@ private let questionText = #"""
        UNION ALL SELECT inhparent FROM pg_inherits WHERE inhrelid = reach.oid)
      ) n(kind, oid, name)
     )
-    SELECT DISTINCT kind, name FROM reach WHERE kind <> 'f'
+    SELECT DISTINCT kind, name FROM reach
     UNION ALL SELECT DISTINCT 's', coalesce(m[1], m[2]) FROM (
       SELECT src FROM code WHERE oid IN (SELECT oid FROM reach WHERE kind = 'f')
       UNION ALL SELECT src FROM direct) s(src),
@@ -162,5 +189,5 @@ private let questionText = #"""
        E'''([a-z_]\\w*(?:\\.[a-z_]\\w*)+)''|'
         || E'\\m(?:set|local|session)\\s+([a-z_]\\w*(?:\\.[a-z_]\\w*)+)',
        'g') m
-    LIMIT 1000;
+    LIMIT 2000;
     """#

@@ -16,9 +16,10 @@ extension Worker {
 
     // MARK: Statements pass
 
-    /// Adds to the effects of a statement what the tables do that it names.
+    /// Adds to the effects of a statement what the tables and functions do that it names.
     ///
-    /// Where nothing in the database can change a session unseen that is one comparison.
+    /// Where nothing in the database can change a session unseen that is one comparison, but for
+    /// calls of functions that are not PostgreSQL's own.
     @inline(__always)
     mutating func noteHiddenCalls(
         _ effects: inout SessionEffects,
@@ -34,8 +35,8 @@ extension Worker {
     func mayHideSomething(_ effects: SessionEffects, on server: UInt32) -> Bool {
         if !effects.isDisjoint(with: Self.changingEffects) { return true }
         switch pools[servers[server].pool].hiddenCalls {
-        case .none: return false
-        case .unknown: return effects.contains(.unseenCalls)
+        case .none: return effects.contains(.unknownFunction)
+        case .unknown: return !effects.isDisjoint(with: [.unseenCalls, .unknownFunction])
         case .some: return true
         }
     }
@@ -54,17 +55,17 @@ extension Worker {
             servers[server].doubts.awaitSurvey(isChanged: true)
         }
         let pool = servers[server].pool
-        switch pools[pool].hiddenCalls {
-        case .none: break
-        case .unknown:
-            if effects.contains(.unseenCalls) {
+        guard pools[pool].hiddenCalls != .unknown, let calls = pools[pool].survey?.calls else {
+            if !effects.isDisjoint(with: [.unseenCalls, .unknownFunction]) {
                 servers[server].doubts.awaitSurvey(isChanged: false)
                 if servers[server].pins.isEmpty { servers[server].pinStatement = text.excerpt }
             }
-        case .some:
-            if pools[pool].survey?.calls.mayBeCalled(by: text, rules: rules) == true {
-                effects.insert(.unknownFunction)
-            }
+            return
+        }
+        if calls.areNamed(in: text, rules: rules) {
+            effects.insert(.opaque)
+        } else if calls.isAnywhere {
+            effects.insert(.unknownFunction)
         }
     }
 
@@ -80,7 +81,7 @@ extension Worker {
             publish(nil, of: database)
         } else if let survey = shared.surveys[database] {
             adoptSurvey(survey, of: database)
-            servers[server].doubts.surveyed(foundAny: !survey.calls.isEmpty)
+            servers[server].doubts.surveyed(foundAny: survey.calls.hasAny)
             return true
         }
         clients[servers[server].client].isPreparing = true
@@ -119,7 +120,7 @@ extension Worker {
                 ? serverFailed(server, .checkFailed) : closeServer(server, .uncertainState)
         }
         guard servers[server].hasClient else { return resetOrFree(server) }
-        servers[server].doubts.surveyed(foundAny: !survey.calls.isEmpty)
+        servers[server].doubts.surveyed(foundAny: survey.calls.hasAny)
         settleSession(server)
     }
 

@@ -145,6 +145,30 @@ import Testing
         }
     }
 
+    /// However many calls have left everything as it was: those that may not, by what their source says,
+    /// are not among those of which samples are taken.
+    @Test(arguments: ["select hidden.set_it('new')", "insert into hidden.t values ('new')"])
+    func afterManyInnocentCalls(_ statement: String) throws {
+        try Self.withServers { _, client, move in
+            try client.query(Self.makeSetter)
+            try client.query(
+                """
+                create function hidden.innocent() returns int language sql as 'select 1';
+                create table hidden.t (v text);
+                create function hidden.f() returns trigger language plpgsql as $$begin
+                    perform hidden.set_it(new.v); return new; end$$;
+                create trigger f before insert on hidden.t for each row execute function hidden.f()
+                """
+            )
+            for _ in 0..<210 { try client.query("select hidden.innocent()") }
+            for round in 1...3 {
+                try client.query(statement.replacing("new", with: "new \(round)"))
+                try move()
+                try #expect(client.value(Self.question) == "new \(round)")
+            }
+        }
+    }
+
     /// A lock that a trigger takes stays with its client.
     @Test func itPins() throws {
         try Self.withServers { pooler, client, _ in

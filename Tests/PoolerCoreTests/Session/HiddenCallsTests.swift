@@ -7,7 +7,7 @@ import Testing
     @Test func nothingIsFoundInAnEmptyAnswer() throws {
         let calls = try #require(Self.calls([]))
         #expect(calls.isEmpty && calls.settingNames.isEmpty && !calls.isAnywhere)
-        #expect(!Self.mayCall("insert into t values (1)", calls))
+        #expect(!Self.areNamed("insert into t values (1)", calls))
         #expect(HiddenCalls().isEmpty)
     }
 
@@ -21,19 +21,33 @@ import Testing
     func tablesAreFoundByTheirNames(_ text: String, _ isFound: Bool) throws {
         let calls = try #require(Self.calls([("r", "t"), ("r", "A View"), ("r", "a$1")]))
         #expect(!calls.isEmpty)
-        #expect(Self.mayCall(text, calls) == isFound)
+        #expect(Self.areNamed(text, calls) == isFound)
     }
 
     @Test func namesThatPostgreSQLCutsMayBeAny() throws {
         let calls = try #require(Self.calls([("r", "t")]))
-        #expect(Self.mayCall("select * from " + String(repeating: "x", count: 64), calls))
+        #expect(Self.areNamed("select * from " + String(repeating: "x", count: 64), calls))
     }
 
     @Test func whatIsNoTableMayBeCalledAnywhere() throws {
         let calls = try #require(Self.calls([("a", ""), ("s", "App.Tenant")]))
         #expect(calls.isAnywhere && !calls.isEmpty)
         #expect(calls.settingNames == ["app.tenant"])
-        #expect(Self.mayCall("select 1", calls))
+        #expect(!Self.areNamed("select 1", calls))
+    }
+
+    /// They are no reason to look at statements that call no function.
+    @Test func functionsAreFoundByTheirNames() throws {
+        let calls = try #require(Self.calls([("f", "touch"), ("f", "Odd Name")]))
+        #expect(calls.isEmpty && calls.hasAny && !HiddenCalls().hasAny)
+        #expect(Self.areNamed("select lib.TOUCH(1)", calls))
+        #expect(Self.areNamed("select * from \"Odd Name\"()", calls))
+        #expect(!Self.areNamed("select touched(), 'touch'", calls))
+    }
+
+    @Test func whereMoreMayBeLeftAnythingMay() throws {
+        let calls = try #require(Self.calls((0..<2_000).map { ("f", "f\($0)") }))
+        #expect(calls.isAnywhere)
     }
 
     @Test func tooManyTablesAreAll() throws {
@@ -54,7 +68,7 @@ import Testing
         return HiddenCalls(answer: unsafe writer.bytes.span.bytes)
     }
 
-    private static func mayCall(_ text: String, _ calls: HiddenCalls) -> Bool {
-        calls.mayBeCalled(by: unsafe Array(text.utf8).span.bytes, rules: ScanRules())
+    private static func areNamed(_ text: String, _ calls: HiddenCalls) -> Bool {
+        calls.areNamed(in: unsafe Array(text.utf8).span.bytes, rules: ScanRules())
     }
 }
