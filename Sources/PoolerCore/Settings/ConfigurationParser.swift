@@ -11,15 +11,22 @@ extension Configuration {
     /// - Parameters:
     ///   - path: The name of the file, for error messages and relative includes.
     ///   - contents: What the file holds.
+    ///   - find: Finds the files of a pattern or a folder that `%include` names.
     ///   - include: Reads a file that `%include` names.
     /// - Returns: A wholly new configuration.
     /// - Throws: The first thing that is wrong, with its line.
     public static func parse(
         path: String,
         contents: [UInt8],
+        find: FileFinder = { _ in nil },
         include: FileReader
     ) throws(ConfigurationError) -> Configuration {
-        let items = try parseIniFile(path: path, contents: contents, readFile: include)
+        let items = try parseIniFile(
+            path: path,
+            contents: contents,
+            findFiles: find,
+            readFile: include
+        )
         var parser = ConfigurationParser(flavor: try mainFlavor(items, path: path))
         for item in items {
             switch item {

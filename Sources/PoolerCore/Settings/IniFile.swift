@@ -1,4 +1,5 @@
-// Splits a pooler.ini into sections, keys and values, following its includes.
+// Splits a pooler.ini into sections, keys and values, following its includes. An include can also name
+// a folder, whose files `*.ini` are meant, or a pattern like `conf.d/*.conf`.
 //
 // The grammar is PgBouncer's: `[section]`, `key = value`, comment lines with `;` or `#`, `%include
 // file`. A value is the rest of its line without surrounding blanks; there is no quoting, no
@@ -45,21 +46,26 @@ public struct FileUnavailable: Error, Equatable, Sendable {
 /// Gives the content of the file at a path; the only contact of the configuration with the world.
 public typealias FileReader = (_ path: String) throws(FileUnavailable) -> [UInt8]
 
+/// Gives the files that a path means which is a pattern or a folder, in order; nil if it is neither.
+public typealias FileFinder = (_ path: String) -> [String]?
+
 /// Reads the items of a file and of the files it includes, in order.
 ///
 /// - Parameters:
 ///   - path: The name of the file, for error messages and relative includes.
 ///   - contents: What the file holds.
+///   - findFiles: Finds the files of a pattern or a folder.
 ///   - readFile: Reads an included file.
 /// - Returns: All items up to the end.
 /// - Throws: The first thing that does not follow the grammar, with its line.
 public func parseIniFile(
     path: String,
     contents: [UInt8],
+    findFiles: FileFinder = { _ in nil },
     readFile: FileReader
 ) throws(ConfigurationError) -> [IniItem] {
     var items: [IniItem] = []
-    try parseIniFile(path, contents, depth: 0, readFile, into: &items)
+    try parseIniFile(path, contents, depth: 0, findFiles, readFile, into: &items)
     return items
 }
 
@@ -70,6 +76,7 @@ private func parseIniFile(
     _ path: String,
     _ contents: [UInt8],
     depth: Int,
+    _ findFiles: FileFinder,
     _ readFile: FileReader,
     into items: inout [IniItem]
 ) throws(ConfigurationError) {
@@ -90,26 +97,31 @@ private func parseIniFile(
                 guard depth < maximumIncludeDepth else {
                     throw place.error("more than \(maximumIncludeDepth) includes in one another")
                 }
-                let included = try include(name, from: place, readFile)
-                try parseIniFile(
-                    included.path,
-                    included.contents,
-                    depth: depth + 1,
-                    readFile,
-                    into: &items
-                )
+                for included in try include(name, from: place, findFiles, readFile) {
+                    try parseIniFile(
+                        included.path,
+                        included.contents,
+                        depth: depth + 1,
+                        findFiles,
+                        readFile,
+                        into: &items
+                    )
+                }
             }
         }
     }
 }
 
-/// Reads an included file: relative to the folder of the including file or, as PgBouncer has it, to
+/// Reads what is included: relative to the folder of the including file or, as PgBouncer has it, to
 /// the current directory.
+///
+/// - Returns: one file, or those of a folder or a pattern, of which there may be none.
 private func include(
     _ name: ByteString,
     from place: SourceLine,
+    _ findFiles: FileFinder,
     _ readFile: FileReader
-) throws(ConfigurationError) -> (path: String, contents: [UInt8]) {
+) throws(ConfigurationError) -> [(path: String, contents: [UInt8])] {
     guard let given = String(validating: name.bytes, as: UTF8.self), !given.isEmpty else {
         throw place.error("expected a file name after %include")
     }
@@ -117,10 +129,20 @@ private func include(
     if !given.hasPrefix("/"), let slash = place.file.lastIndex(of: "/") {
         candidates.insert(String(place.file[...slash]) + given, at: 0)
     }
+    let found = candidates.compactMap(findFiles)
+    if let paths = found.first(where: { !$0.isEmpty }) ?? found.first {
+        return try paths.map { path throws(ConfigurationError) in
+            do throws(FileUnavailable) {
+                return (path, try readFile(path))
+            } catch {
+                throw place.error("cannot read included file \"\(path)\": \(error.reason)")
+            }
+        }
+    }
     var reason = ""
     for path in candidates {
         do {
-            return (path, try readFile(path))
+            return [(path, try readFile(path))]
         } catch {
             reason = reason.isEmpty ? error.reason : reason
         }

@@ -19,8 +19,12 @@ package enum ConfigurationSource: Sendable {
             return (url.configuration(), UserList())
         case .file(let path):
             let contents = try Self.contents(of: path)
-            var configuration = try Configuration.parse(path: path, contents: contents) {
-                path throws(FileUnavailable) in try Self.readFile(path)
+            var configuration = try Configuration.parse(
+                path: path,
+                contents: contents,
+                find: Self.findFiles
+            ) { path throws(FileUnavailable) in
+                try Self.readFile(path)
             }
             if configuration.settings.conffile.isEmpty { configuration.settings.conffile = path }
             try Self.readAccessFiles(&configuration)
@@ -49,6 +53,20 @@ package enum ConfigurationSource: Sendable {
             return try readFile(path)
         } catch {
             throw ConfigurationError(file: path, message: error.reason)
+        }
+    }
+
+    /// The files of a pattern, or of a folder those called `*.ini`, by name; nil if a path is neither.
+    private static func findFiles(_ path: String) -> [String]? {
+        var status = stat()
+        let isFolder =
+            unsafe stat(path, &status) == 0 && status.st_mode & mode_t(S_IFMT) == mode_t(S_IFDIR)
+        guard isFolder || path.contains(where: { "*?[".contains($0) }) else { return nil }
+        var list = unsafe glob_t()
+        defer { unsafe globfree(&list) }
+        guard unsafe glob(isFolder ? path + "/*.ini" : path, 0, nil, &list) == 0 else { return [] }
+        return unsafe (0..<Int(list.gl_pathc)).compactMap { index in
+            unsafe list.gl_pathv[index].map { unsafe String(cString: $0) }
         }
     }
 

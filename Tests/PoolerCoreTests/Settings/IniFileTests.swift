@@ -8,10 +8,14 @@ import Testing
     private func items(
         _ text: String,
         path: String = "pooler.ini",
-        files: [String: String] = [:]
+        files: [String: String] = [:],
+        found: [String: [String]] = [:]
     ) throws(ConfigurationError) -> [String] {
-        let items = try parseIniFile(path: path, contents: Array(text.utf8)) {
-            path throws(FileUnavailable) in
+        let items = try parseIniFile(
+            path: path,
+            contents: Array(text.utf8),
+            findFiles: { found[$0] }
+        ) { path throws(FileUnavailable) in
             guard let text = files[path] else {
                 throw FileUnavailable(reason: "No such file or directory")
             }
@@ -117,6 +121,25 @@ import Testing
                     "b=1", "c=1", "d=1",
                 ]
         )
+    }
+
+    @Test func foldersAndPatternsStandForTheirFiles() throws {
+        let files = ["/e/d/1.ini": "a = 1", "/e/d/2.ini": "b = 2", "d/3.ini": "c = 3"]
+        func items(_ text: String, _ found: [String: [String]]) throws -> [String] {
+            try self.items(text, path: "/e/p.ini", files: files, found: found)
+        }
+        let both = ["/e/d/1.ini", "/e/d/2.ini"]
+        try #expect(items("%include d", ["/e/d": both]) == ["a=1", "b=2"])
+        try #expect(items("%include d/*", ["/e/d/*": both, "d/*": ["d/3.ini"]]) == ["a=1", "b=2"])
+        try #expect(items("%include d/*", ["/e/d/*": [], "d/*": ["d/3.ini"]]) == ["c=3"])
+        try #expect(items("%include d/*\nz = 1", ["/e/d/*": [], "d/*": []]) == ["z=1"])
+        #expect(
+            throws: ConfigurationError(
+                file: "/e/p.ini",
+                line: 1,
+                message: "cannot read included file \"/e/x\": No such file or directory"
+            )
+        ) { try items("%include d", ["/e/d": ["/e/x"]]) }
     }
 
     @Test func errorsInIncludesNameTheIncludedFile() {
