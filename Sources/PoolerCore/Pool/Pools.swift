@@ -95,6 +95,12 @@ public struct Pools: Sendable {
         databases[name] ?? DatabaseState()
     }
 
+    /// Whether anything has been counted or decided for a database.
+    public func knows(database name: ByteString) -> Bool { databases[name] != nil }
+
+    /// The databases for which anything has been counted or decided, by name.
+    public var databaseNames: [ByteString] { databases.keys.sorted() }
+
     public func state(ofUser name: ByteString) -> UserState {
         users[name] ?? UserState()
     }

@@ -56,6 +56,7 @@ public struct DatabaseEntry: Sendable, Equatable {
         serverDatabaseName == other.serverDatabaseName && hosts == other.hosts && port == other.port
             && user == other.user && loadBalanceHosts == other.loadBalanceHosts
             && connectQuery == other.connectQuery
+            && startupParameters.elementsEqual(other.startupParameters, by: ==)
     }
 }
 

@@ -88,9 +88,11 @@ extension Worker {
             statsUsers: settings.statsUsers,
             authTypeIsAny: settings.authType == .any
         )
-        guard let role = access.role(user: clients[slot].user, isOwner: isOwner(slot)) else {
+        let isOwner = isOwner(slot)
+        guard let role = access.role(user: clients[slot].user, isOwner: isOwner) else {
             return closeClient(slot, .clientRefused(ConsoleAnswer.notAllowed))
         }
+        if isOwner { logClient(slot, .info, "pgbouncer access from unix socket") }
         clients[slot].attachment = .console(ConsoleConnection(role: role))
         clients[slot].phase = .console
         clients[slot].cancelSecret = Int32.random(in: .min ... .max, using: &random)
@@ -149,6 +151,9 @@ extension Worker {
         var step = first
         while clients.holds(slot, generation: generation) {
             clients[slot].transport.send(unsafe step.bytes.span.bytes, reactor)
+            if let failure = step.failure, settings.logPoolerErrors {
+                logClient(slot, .warning, "pooler error: \(failure.message)")
+            }
             switch step.next {
             case .receive: return
             case .close: return closeClient(slot, .clientCloseRequest)
@@ -203,6 +208,7 @@ extension Worker {
         case .disable(let database):
             return setDisabled(true, database, verb: "disable")
         case .enable(let database):
+            if isUnused(database) { return .failed(.noSuchDatabase(database)) }
             return setDisabled(false, database, verb: "enable")
         case .suspend:
             return .failed(.invalidCommand("SUSPEND"))
@@ -240,10 +246,19 @@ extension Worker {
             if Configuration.accessSettingNames.contains(row.name) {
                 try readAccessFiles(&changed)
             }
+            if row.topic == .logging || row.name == "logfile" { try openLog(changed.settings) }
         } catch {
             return .failed(.setFailed(detail: error.message))
         }
         return order(.settings(changed), for: slot) { _ in .done }
+    }
+
+    private func openLog(_ settings: Settings) throws(SettingError) {
+        do throws(SystemError) {
+            try sink.open(settings)
+        } catch {
+            throw SettingError("\(error)")
+        }
     }
 
     private func readAccessFiles(_ configuration: inout Configuration) throws(SettingError) {
@@ -308,7 +323,7 @@ extension Worker {
             setPaused(false, database: nil)
             return .done
         }
-        if let error = unknown(database, verb: "resume") { return .failed(error) }
+        if isUnused(database) { return .failed(.noSuchDatabase(database)) }
         guard shared.pools.withLock({ $0.state(ofDatabase: database).isPaused }) else {
             return .failed(.databaseNotPaused(database))
         }
@@ -326,6 +341,13 @@ extension Worker {
             )
         for name in names { setPaused(true, database: name) }
         return order(.closeDatabases(names), for: slot) { _ in .done }
+    }
+
+    /// Whether a database that only the `*` entry knows has been neither used nor paused nor disabled.
+    private func isUnused(_ database: ByteString) -> Bool {
+        !Configuration.consoleNames.contains(database)
+            && directory.configuration.databases[database] == nil
+            && !shared.pools.withLock { $0.knows(database: database) }
     }
 
     private func unknown(_ database: ByteString?, verb: String) -> AdminError? {

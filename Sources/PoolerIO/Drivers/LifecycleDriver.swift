@@ -83,7 +83,6 @@ extension Worker {
         directory.keepDerivedSecrets(of: oldDirectory)
         reloadNumber = number
         adoptSettings()
-        if isChief { makeForcedPools() }
         for pool in pools.ids {
             let key = pools[pool].key
             let database = configuration.database(named: key.database)
@@ -135,6 +134,7 @@ extension Worker {
         systemUsers = [:]
         log.logLevel = Self.logLevel(settings.verbose)
         guard isChief else { return }
+        makeForcedPools()
         for listener in listeners where listener.path == nil && listener.descriptor >= 0 {
             SocketOptions.apply(settings, toListener: listener.descriptor)
         }

@@ -226,6 +226,7 @@ extension Worker {
         var writer = ByteWriter()
         writer.startupMessage(parameters)
         servers[slot].transport.send(unsafe writer.bytes.span.bytes, reactor)
+        guard settings.logConnections else { return }
         logServer(
             slot,
             .info,

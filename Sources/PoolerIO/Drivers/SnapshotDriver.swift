@@ -21,9 +21,9 @@ struct WorkerSnapshot: Sendable {
     var usedClientCount = 0
     var freeClientCount = 0
     var loginClientCount = 0
-    var nameCount = 0
     var pendingNameCount = 0
     var bufferCount = 0
+    var hosts: [HostSnapshot] = []
 
     static func += (left: inout WorkerSnapshot, right: WorkerSnapshot) {
         left.clients += right.clients
@@ -48,10 +48,16 @@ struct WorkerSnapshot: Sendable {
         left.usedClientCount += right.usedClientCount
         left.freeClientCount += right.freeClientCount
         left.loginClientCount += right.loginClientCount
-        // Each worker resolves names for itself, mostly the same ones.
-        left.nameCount = max(left.nameCount, right.nameCount)
         left.pendingNameCount = max(left.pendingNameCount, right.pendingNameCount)
         left.bufferCount += right.bufferCount
+        // Each worker resolves names for itself, mostly the same ones.
+        for host in right.hosts {
+            guard let index = left.hosts.firstIndex(where: { $0.name == host.name }) else {
+                left.hosts.append(host)
+                continue
+            }
+            if left.hosts[index].secondsLeft < host.secondsLeft { left.hosts[index] = host }
+        }
     }
 }
 
@@ -68,9 +74,9 @@ extension Worker {
         if parts.contains(.lists) {
             snapshot.loginClientCount = clientSnapshots().count { $0.state == .client(.login) }
         }
-        snapshot.nameCount = hosts.count
         snapshot.pendingNameCount = hosts.pendingCount
         snapshot.bufferCount = 1
+        if !parts.isDisjoint(with: [.hosts, .lists]) { snapshot.hosts = hosts.rows(now: now) }
         return snapshot
     }
 
@@ -83,13 +89,16 @@ extension Worker {
         if parts.contains(.databases) { snapshot.databases = databaseSnapshots(all) }
         if parts.contains(.users) { snapshot.users = userSnapshots() }
         if parts.contains(.statistics) {
-            snapshot.statistics = statistics.period.snapshot(all.totals, now: now)
+            // The console has a row, as in PgBouncer, although nothing of it is counted.
+            let console = DatabaseTotals(database: "pgbouncer", totals: PoolCounters())
+            snapshot.statistics = statistics.period.snapshot(all.totals + [console], now: now)
         }
         if parts.contains(.overall) {
             snapshot.overall = statistics.period.overall(all.totals, now: now)
         }
         if parts.contains(.settings) { snapshot.settings = settingSnapshots() }
         if parts.contains(.lists) { snapshot.lists = listsSnapshot(all) }
+        snapshot.hosts = all.hosts.sorted { $0.name < $1.name }
         if parts.contains(.memory) { snapshot.memory = memorySnapshot(all) }
         if parts.contains(.state) { snapshot.state = lifecycle.isPaused ? .paused : .active }
         return snapshot
@@ -117,7 +126,9 @@ extension Worker {
         row.user = clients[slot].user
         row.database = clients[slot].database
         row.address = ByteString(clients[slot].address.host)
-        row.port = Int(clients[slot].address.port)
+        let isUnix = clients[slot].address.isUnix
+        row.port = isUnix ? settings.listenPort : Int(clients[slot].address.port)
+        if isUnix { row.remoteProcessID = Int(clients[slot].address.port) }
         row.localAddress = ByteString(local.host)
         row.localPort = local.isUnix ? settings.listenPort : Int(local.port)
         row.connectTime = timestamp(clients[slot].connectTime)
@@ -129,7 +140,6 @@ extension Worker {
         row.replication = replicationKind(slot)
         if clients[slot].hasServer {
             row.link = servers[clients[slot].server].number
-            row.remoteProcessID = Int(servers[clients[slot].server].cancelKey?.processID ?? 0)
             row.pins = servers[clients[slot].server].pins
         }
         row.applicationName =
@@ -292,9 +302,8 @@ extension Worker {
     private func databaseSnapshots(_ all: WorkerSnapshot) -> [DatabaseSnapshot] {
         let configuration = directory.configuration
         var names = configuration.databaseNames
-        for pool in shared.pools.pools() where !names.contains(pool.key.database) {
-            names.append(pool.key.database)
-        }
+        let known = Set(names)
+        names += shared.pools.withLock { $0.databaseNames }.filter { !known.contains($0) }
         var console = DatabaseSnapshot(name: "pgbouncer")
         console.port = settings.listenPort
         console.database = "pgbouncer"
@@ -333,7 +342,7 @@ extension Worker {
     }
 
     private func userSnapshots() -> [UserSnapshot] {
-        var names = Set(directory.userNames + directory.configuration.userNames)
+        var names = Set(directory.userNames + directory.configuration.userNames + ["pgbouncer"])
         for pool in shared.pools.pools() { names.insert(pool.key.user) }
         return names.sorted().map { name in
             let overrides = directory.configuration.users[name]?.overrides ?? Overrides()
@@ -374,7 +383,7 @@ extension Worker {
         lists.loginClients = all.loginClientCount
         lists.freeServers = servers.freeCount
         lists.usedServers = Int(servers.slotCount) - servers.freeCount
-        lists.dnsNames = all.nameCount
+        lists.dnsNames = all.hosts.count
         lists.dnsPending = all.pendingNameCount
         return lists
     }

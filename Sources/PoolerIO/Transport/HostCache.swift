@@ -23,10 +23,19 @@ struct HostCache {
     private var pending: Set<String> = []
     private var choices: [ByteString: Int] = [:]
 
-    /// The number of names that are known.
-    var count: Int { entries.count }
     /// The number of names that are being resolved.
     var pendingCount: Int { pending.count }
+
+    /// Everything that is known.
+    func rows(now: Microseconds) -> [HostSnapshot] {
+        entries.map { name, entry in
+            HostSnapshot(
+                name: ByteString(name),
+                secondsLeft: Int(max(0, entry.expiry - now) / 1_000_000),
+                addresses: entry.addresses.map { ByteString($0.logText) }
+            )
+        }
+    }
 
     /// What a name stands for; a name with several addresses gives them in turn.
     mutating func lookUp(_ name: String, now: Microseconds) -> Knowledge {

@@ -142,7 +142,6 @@ struct Worker: ~Copyable {
         _ = self.reactor.watch(shared.mailboxes[Int(id.index)].wakeup, Token(.mailbox, slot: 0))
         _ = self.reactor.watch(keyDeriver.wakeup, Token(.keyDeriver, slot: 0))
         adoptSettings()
-        if isChief { makeForcedPools() }
         watchListeners(true)
     }
 

@@ -42,6 +42,8 @@ import Testing
             current_client_connections:i paused:i disabled:i
             """
         ),
+        (.dnsHosts, "hostname:t ttl:b addrs:t"),
+        (.dnsZones, "zonename:t serial:b count:i"),
         (.help, ""),
         (.lists, "list:t items:i"),
         (.memory, "name:t size:i used:i free:i memtotal:i"),
@@ -115,7 +117,8 @@ import Testing
     @Test func tablesAskForNoMoreThanTheyShow() {
         let expected: [ShowKind: SnapshotParts] = [
             .activeSockets: [.clients, .servers], .clients: .clients, .config: .settings,
-            .databases: .databases, .help: [], .lists: .lists, .memory: .memory, .pins: .servers,
+            .databases: .databases, .dnsHosts: .hosts, .dnsZones: [], .help: [], .lists: .lists,
+            .memory: .memory, .pins: .servers,
             .pools: .pools,
             .servers: .servers, .sockets: [.clients, .servers], .state: .state,
             .stats: .statistics, .statsAverages: .statistics, .statsTotals: .statistics,

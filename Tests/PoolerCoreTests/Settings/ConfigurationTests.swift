@@ -397,7 +397,10 @@ private func error(_ text: String, files: [String: String] = [:]) -> String? {
         for same in ["host=x", "host=x pool_size=3", "host=x password=p", "dbname=a host=x"] {
             #expect(try entry(same).connectsLike(before), "\(same)")
         }
-        for other in ["host=y", "host=x port=1", "host=x dbname=b", "host=x user=u", ""] {
+        for other in [
+            "host=y", "host=x port=1", "host=x dbname=b", "host=x user=u", "",
+            "host=x timezone=UTC", "host=x application_name=a",
+        ] {
             #expect(try !entry(other).connectsLike(before), "\(other)")
         }
     }

@@ -41,6 +41,18 @@ extension ShowDefinition {
         columns: versionColumns
     ) { _ in [MartletVersion.consoleText] }
 
+    static let dnsHosts = ShowDefinition(
+        "The host names of servers that have been resolved.",
+        parts: .hosts,
+        columns: hostColumns
+    ) { $0.hosts }
+
+    static let dnsZones = ShowDefinition(
+        "No rows: addresses are asked of the system, which does not tell of zones.",
+        parts: [],
+        columns: zoneColumns
+    ) { _ in [] }
+
     static let help = ShowDefinition(
         "The commands, as a notice.",
         parts: [],
@@ -55,6 +67,27 @@ private let settingColumns: [ShowColumn<SettingSnapshot>] = [
     .text("changeable", "yes when RELOAD and SET change it, no when only a restart does.") {
         $0.isChangeable ? "yes" : "no"
     },
+]
+
+private let hostColumns: [ShowColumn<HostSnapshot>] = [
+    .text("hostname", "The name.") { $0.name },
+    .int8("ttl", "For how many seconds its addresses still count.") { $0.secondsLeft },
+    .text("addrs", "Its addresses, separated by commas.") {
+        ByteString(Array($0.addresses.map(\.bytes).joined(separator: ",".utf8)))
+    },
+]
+
+/// What a row of SHOW DNS_ZONES would be made of.
+private struct Zone: Sendable {
+    let name: String
+    let serial: Int
+    let count: Int
+}
+
+private let zoneColumns: [ShowColumn<Zone>] = [
+    .text("zonename", "The zone.") { ByteString($0.name) },
+    .int8("serial", "Its serial number.") { $0.serial },
+    .int4("count", "How many host names are in it.") { $0.count },
 ]
 
 private struct List: Sendable {

@@ -2,12 +2,14 @@
 
 /// A table that SHOW knows.
 ///
-/// FDS, DNS_HOSTS, DNS_ZONES, PEERS and PEER_POOLS are not among them yet.
+/// FDS, PEERS and PEER_POOLS are not among them yet.
 public enum ShowKind: String, CaseIterable, Sendable {
     case activeSockets = "ACTIVE_SOCKETS"
     case clients = "CLIENTS"
     case config = "CONFIG"
     case databases = "DATABASES"
+    case dnsHosts = "DNS_HOSTS"
+    case dnsZones = "DNS_ZONES"
     case help = "HELP"
     case lists = "LISTS"
     case memory = "MEM"
@@ -30,6 +32,8 @@ public enum ShowKind: String, CaseIterable, Sendable {
         case .clients: .clients
         case .config: .config
         case .databases: .databases
+        case .dnsHosts: .dnsHosts
+        case .dnsZones: .dnsZones
         case .help: .help
         case .lists: .lists
         case .memory: .memory

@@ -44,6 +44,16 @@ struct ShowColumn<Row>: Sendable {
         }
     }
 
+    static func int8(
+        _ name: String,
+        _ doc: String,
+        _ value: @escaping @Sendable (Row) -> Int
+    ) -> Self {
+        Self(description: ColumnDescription(name: name, type: .int8, doc: doc)) { row in
+            .integer(Int64(value(row)))
+        }
+    }
+
     static func numeric(
         _ name: String,
         _ doc: String,

@@ -23,6 +23,7 @@ public struct SnapshotParts: OptionSet, Sendable {
     public static let lists = SnapshotParts(rawValue: 256)
     public static let memory = SnapshotParts(rawValue: 512)
     public static let state = SnapshotParts(rawValue: 1_024)
+    public static let hosts = SnapshotParts(rawValue: 2_048)
 }
 
 /// Everything that SHOW can need.
@@ -49,6 +50,8 @@ public struct ConsoleSnapshot: Sendable {
     public var memory: [MemorySlab: MemorySnapshot] = [:]
     /// Whether the pooler works.
     public var state = PoolerState.active
+    /// The host names that have been resolved, by name.
+    public var hosts: [HostSnapshot] = []
 
     /// Starts empty.
     public init() {}
@@ -261,6 +264,22 @@ public struct SettingSnapshot: Equatable, Sendable {
         self.value = value
         self.defaultValue = defaultValue
         self.isChangeable = isChangeable
+    }
+}
+
+/// A row of SHOW DNS_HOSTS.
+public struct HostSnapshot: Equatable, Sendable {
+    public var name: ByteString
+    /// How long its addresses still count, in seconds.
+    public var secondsLeft: Int
+    /// With port 0, as PgBouncer shows them; none if the name has none.
+    public var addresses: [ByteString]
+
+    /// Joins the row's fields.
+    public init(name: ByteString, secondsLeft: Int, addresses: [ByteString]) {
+        self.name = name
+        self.secondsLeft = secondsLeft
+        self.addresses = addresses
     }
 }
 
