@@ -27,6 +27,13 @@ public enum LogLevel: Int, Sendable {
     public var priority: Int { min(rawValue, Self.debug.rawValue) }
 }
 
+/// A value in a line of JSON.
+public enum LogValue: Equatable, Sendable {
+    case text(String)
+    /// Written as it is.
+    case number(String)
+}
+
 /// One line of the log.
 public struct LogLine: Sendable {
     public let time: Timestamp
@@ -34,14 +41,14 @@ public struct LogLine: Sendable {
     public let level: LogLevel
     public let text: String
     /// What the line is about, for JSON: names and values, in order.
-    public let fields: [(name: String, value: String)]
+    public let fields: [(name: String, value: LogValue)]
 
     public init(
         time: Timestamp,
         process: Int32,
         level: LogLevel,
         text: String,
-        fields: [(name: String, value: String)] = []
+        fields: [(name: String, value: LogValue)] = []
     ) {
         self.time = time
         self.process = process
@@ -62,7 +69,7 @@ public struct LogLine: Sendable {
             appendTime(to: &line)
             line.append(contentsOf: #"","pid":\#(process),"level":"\#(level.word)""#.utf8)
             for field in fields { Self.append(field.name, field.value, to: &line) }
-            Self.append("message", text, to: &line)
+            Self.append("message", .text(text), to: &line)
             line.append(contentsOf: "}\n".utf8)
         }
         return line
@@ -76,9 +83,17 @@ public struct LogLine: Sendable {
         line += words[0] + [UInt8(ascii: "T")] + words[1] + [UInt8(ascii: "Z")]
     }
 
-    private static func append(_ name: String, _ value: String, to line: inout [UInt8]) {
-        line.append(contentsOf: ",\"\(name)\":\"".utf8)
-        for byte in value.utf8 {
+    private static func append(_ name: String, _ value: LogValue, to line: inout [UInt8]) {
+        line.append(contentsOf: ",\"\(name)\":".utf8)
+        switch value {
+        case .text(let text): append(text, to: &line)
+        case .number(let digits): line.append(contentsOf: digits.utf8)
+        }
+    }
+
+    private static func append(_ text: String, to line: inout [UInt8]) {
+        line.append(UInt8(ascii: "\""))
+        for byte in text.utf8 {
             switch byte {
             case UInt8(ascii: "\""), UInt8(ascii: "\\"): line += [UInt8(ascii: "\\"), byte]
             case 0..<0x20:

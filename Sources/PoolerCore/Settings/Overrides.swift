@@ -25,6 +25,8 @@ public struct Overrides: Sendable, Equatable {
     public var queryWaitTimeout: Microseconds?
     public var idleTransactionTimeout: Microseconds?
     public var transactionTimeout: Microseconds?
+    public var logMinDuration: Int?
+    public var logQueryBytes: Int?
 
     /// Makes overrides that replace nothing.
     public init() {}

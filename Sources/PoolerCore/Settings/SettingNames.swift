@@ -65,12 +65,11 @@ func unknownName(
 
 /// Settings of a [pgbouncer] section that are not supported yet.
 let unsupportedSettings: Set<String> = [
-    "client_tls13_ciphers", "client_tls_ca_file", "client_tls_cert_file",
-    "client_tls_ciphers", "client_tls_dheparams", "client_tls_ecdhcurve", "client_tls_key_file",
-    "client_tls_protocols", "client_tls_sslmode", "peer_id", "server_tls13_ciphers",
-    "server_tls_ca_file", "server_tls_cert_file", "server_tls_ciphers", "server_tls_key_file",
-    "server_tls_protocols", "server_tls_sslmode", "service_name", "suspend_timeout",
+    "peer_id", "suspend_timeout",
 ]
 
 /// Settings of a [pgbouncer] section for what Martlet does not have, and what that is.
-let absentSettings = ["auth_ldap_options": "Martlet has no LDAP"]
+let absentSettings = [
+    "auth_ldap_options": "Martlet has no LDAP",
+    "service_name": "it names a service on Windows",
+]

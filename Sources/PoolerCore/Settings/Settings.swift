@@ -126,6 +126,10 @@ public struct Settings: Sendable, Equatable {
     public var logConnections = true
     public var logDisconnections = true
     public var logPoolerErrors = true
+    /// In milliseconds; -1 means that no query is logged.
+    public var logMinDuration = -1
+    /// The most bytes of a query's text in a line of the log.
+    public var logQueryBytes = 0
     public var logStats = true
     public var statsPeriod: Microseconds = .seconds(60)
     public var verbose = 0
@@ -140,6 +144,24 @@ public struct Settings: Sendable, Equatable {
     public var pktBuf = 4096
     public var resolvConf = ""
     public var sbufLoopcnt = 5
+
+    // Accepted as long as they ask for no TLS.
+    public var clientTLS13Ciphers = ""
+    public var clientTLSCAFile = ""
+    public var clientTLSCertFile = ""
+    public var clientTLSCiphers = "default"
+    public var clientTLSDheparams = "auto"
+    public var clientTLSEcdhcurve = "auto"
+    public var clientTLSKeyFile = ""
+    public var clientTLSProtocols = "secure"
+    public var clientTLSSslmode = ClientTLSMode.disable
+    public var serverTLS13Ciphers = ""
+    public var serverTLSCAFile = ""
+    public var serverTLSCertFile = ""
+    public var serverTLSCiphers = "default"
+    public var serverTLSKeyFile = ""
+    public var serverTLSProtocols = "secure"
+    public var serverTLSSslmode = ServerTLSMode.prefer
 
     /// Makes the settings of an empty section of `flavor`.
     public init(flavor: Flavor = .martlet) {
@@ -164,6 +186,14 @@ public struct Settings: Sendable, Equatable {
         if case .off = sessionTracking { return false }
         return true
     }
+
+    /// How long a query takes that is logged; nothing takes the longest time when none is.
+    public var slowQueryLimit: Microseconds {
+        logMinDuration < 0 ? .max : Microseconds(logMinDuration) * 1_000
+    }
+
+    /// How many bytes of a query's text are kept while it runs.
+    public var queryTextLimit: Int { logMinDuration < 0 ? 0 : logQueryBytes }
 
     /// Whether prepared statements are tracked: not where a client keeps its server anyway.
     public var tracksStatements: Bool {

@@ -130,6 +130,79 @@ let settingsAToM: [SettingRow] = [
         doc: "Disconnect a client that has not logged in after this long. 0 = never."
     ),
     .value(
+        "client_tls13_ciphers",
+        \.clientTLS13Ciphers,
+        .text,
+        .live,
+        .compatibility,
+        doc: "Cipher suites of TLS 1.3 towards clients. Without effect until Martlet has TLS."
+    ),
+    .value(
+        "client_tls_ca_file",
+        \.clientTLSCAFile,
+        .path,
+        .live,
+        .compatibility,
+        doc:
+            "Certificates that sign those of the other side towards clients. Without effect until Martlet has TLS."
+    ),
+    .value(
+        "client_tls_cert_file",
+        \.clientTLSCertFile,
+        .path,
+        .live,
+        .compatibility,
+        doc: "The certificate towards clients. Without effect until Martlet has TLS."
+    ),
+    .value(
+        "client_tls_ciphers",
+        \.clientTLSCiphers,
+        .text,
+        .live,
+        .compatibility,
+        doc: "Ciphers up to TLS 1.2 towards clients. Without effect until Martlet has TLS."
+    ),
+    .value(
+        "client_tls_dheparams",
+        \.clientTLSDheparams,
+        .text,
+        .live,
+        .compatibility,
+        doc: "Parameters of the key exchange towards clients. Without effect until Martlet has TLS."
+    ),
+    .value(
+        "client_tls_ecdhcurve",
+        \.clientTLSEcdhcurve,
+        .text,
+        .live,
+        .compatibility,
+        doc: "Curve of the key exchange towards clients. Without effect until Martlet has TLS."
+    ),
+    .value(
+        "client_tls_key_file",
+        \.clientTLSKeyFile,
+        .path,
+        .live,
+        .compatibility,
+        doc: "The key of the certificate towards clients. Without effect until Martlet has TLS."
+    ),
+    .value(
+        "client_tls_protocols",
+        \.clientTLSProtocols,
+        .text,
+        .live,
+        .compatibility,
+        doc: "Versions of TLS towards clients. Without effect until Martlet has TLS."
+    ),
+    .keyword(
+        "client_tls_sslmode",
+        \.clientTLSSslmode,
+        .live,
+        .compatibility,
+        pgbouncer: .disable,
+        doc: "Whether clients can ask for TLS. Martlet has none yet: only disable is taken."
+    ),
+    .value(
         "conffile",
         \.conffile,
         .path,
@@ -265,12 +338,37 @@ let settingsAToM: [SettingRow] = [
         pgbouncer: .pgbouncer,
         doc: "How lines are written: pgbouncer = as PgBouncer does, json = one object in a line."
     ),
+    .int(
+        "log_min_duration",
+        \.logMinDuration,
+        .live,
+        .logging,
+        range: -1...Int(Int32.max),
+        override: .in(.databases, .users, at: \.logMinDuration),
+        doc:
+            """
+            Log queries that take so many milliseconds, the wait for a server included. 0 = all, \
+            -1 = none.
+            """
+    ),
     .bool(
         "log_pooler_errors",
         \.logPoolerErrors,
         .live,
         .logging,
         doc: "Log the errors that the pooler itself sends to clients."
+    ),
+    .int(
+        "log_query_bytes",
+        \.logQueryBytes,
+        .live,
+        .logging,
+        range: 0...1024,
+        override: .in(.databases, .users, at: \.logQueryBytes),
+        doc:
+            """
+            Bytes of its text in the line about a slow query, literals included. 0 = none of it.
+            """
     ),
     .bool(
         "log_stats",

@@ -217,6 +217,63 @@ let settingsNToZ: [SettingRow] = [
         .pooling,
         doc: "Use the server that has been idle longest instead of the one used last."
     ),
+    .value(
+        "server_tls13_ciphers",
+        \.serverTLS13Ciphers,
+        .text,
+        .live,
+        .compatibility,
+        doc: "Cipher suites of TLS 1.3 towards servers. Without effect until Martlet has TLS."
+    ),
+    .value(
+        "server_tls_ca_file",
+        \.serverTLSCAFile,
+        .path,
+        .live,
+        .compatibility,
+        doc:
+            "Certificates that sign those of the other side towards servers. Without effect until Martlet has TLS."
+    ),
+    .value(
+        "server_tls_cert_file",
+        \.serverTLSCertFile,
+        .path,
+        .live,
+        .compatibility,
+        doc: "The certificate towards servers. Without effect until Martlet has TLS."
+    ),
+    .value(
+        "server_tls_ciphers",
+        \.serverTLSCiphers,
+        .text,
+        .live,
+        .compatibility,
+        doc: "Ciphers up to TLS 1.2 towards servers. Without effect until Martlet has TLS."
+    ),
+    .value(
+        "server_tls_key_file",
+        \.serverTLSKeyFile,
+        .path,
+        .live,
+        .compatibility,
+        doc: "The key of the certificate towards servers. Without effect until Martlet has TLS."
+    ),
+    .value(
+        "server_tls_protocols",
+        \.serverTLSProtocols,
+        .text,
+        .live,
+        .compatibility,
+        doc: "Versions of TLS towards servers. Without effect until Martlet has TLS."
+    ),
+    .keyword(
+        "server_tls_sslmode",
+        \.serverTLSSslmode,
+        .live,
+        .compatibility,
+        pgbouncer: .prefer,
+        doc: "Whether servers are asked for TLS. Martlet has none yet: what demands it is refused."
+    ),
     .keyword(
         "session_tracking",
         \.sessionTracking,

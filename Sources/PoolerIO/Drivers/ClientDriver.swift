@@ -229,6 +229,9 @@ extension Worker {
             return nil
         }
         startClock(server)
+        if pools[servers[server].pool].queryTextLimit > 0 {
+            keepQueryText(request, header, at: offset, of: bytes, from: slot)
+        }
         if clients[slot].watchesResets {
             watchForResets(request, header, at: offset, of: bytes, from: slot)
         }

@@ -135,6 +135,7 @@ extension Worker {
         servers[server].requestTime = now
         clients[slot].server = server
         servers[server].answerCount = 0
+        noteWait(of: slot, for: server)
         servers[server].isAuditDue = true
         resetEnded(server)
         servers[server].repeatableBatch.forget()
@@ -149,6 +150,12 @@ extension Worker {
             return false
         }
         return replaySettings(slot, on: server)
+    }
+
+    /// Notes how long a client's request has waited for its server; a login is no request.
+    private mutating func noteWait(of slot: UInt32, for server: UInt32) {
+        servers[server].waitTime =
+            clients[slot].phase == .ready ? now - clients[slot].requestTime : 0
     }
 
     /// Makes the server's settings fit its client.
@@ -205,6 +212,7 @@ extension Worker {
     /// The client's server is ready for it: what it held back goes on.
     mutating func serverIsReady(for slot: UInt32) {
         clients[slot].isPreparing = false
+        noteWait(of: slot, for: clients[slot].server)
         if clients[slot].phase == .awaitingWelcome {
             completeLogin(slot)
         } else if clients[slot].held.isEmpty {
@@ -267,6 +275,9 @@ extension Worker {
         clients[slot].requestTime = now
         servers[server].queryStart = 0
         servers[server].transactionStart = 0
+        if !servers[server].queryText.isEmpty {
+            servers[server].queryText.removeAll(keepingCapacity: true)
+        }
     }
 
     /// The client of a server goes away for good.

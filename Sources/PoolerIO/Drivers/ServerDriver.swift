@@ -300,9 +300,16 @@ extension Worker {
         servers[slot].lastAnswerTime = now
         pools[pool].counters.queries &+= 1
         guard servers[slot].hasClient else { return }
+        let waitTime = servers[slot].answerCount == 0 ? servers[slot].waitTime : 0
         if servers[slot].answerCount < 2 { servers[slot].answerCount += 1 }
         let queryTime = now - servers[slot].queryStart
         pools[pool].counters.queryMicroseconds &+= UInt64(max(0, queryTime))
+        if waitTime + queryTime >= pools[pool].slowQueryLimit, servers[slot].queryStart > 0 {
+            logSlowQuery(on: slot, waitTime: waitTime, serverTime: queryTime)
+        }
+        if !servers[slot].queryText.isEmpty {
+            servers[slot].queryText.removeAll(keepingCapacity: true)
+        }
         servers[slot].queryStart = servers[slot].machine.isSettled ? 0 : now
         guard case .idle = status else { return }
         pools[pool].counters.transactions &+= 1

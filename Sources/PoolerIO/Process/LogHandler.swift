@@ -113,6 +113,13 @@ func environment(_ name: String) -> String? {
     return unsafe String(cString: value)
 }
 
+/// A number among what a line is about.
+struct LogNumber: CustomStringConvertible, Sendable {
+    let digits: String
+
+    var description: String { digits }
+}
+
 /// Hands lines to a sink.
 package struct PgBouncerLogHandler: LogHandler {
     package var logLevel = Logger.Level.info
@@ -136,9 +143,16 @@ package struct PgBouncerLogHandler: LogHandler {
                 process: getpid(),
                 level: Self.level(event.level),
                 text: "\(event.message)",
-                fields: fields.map { ($0.key, "\($0.value)") }
+                fields: fields.map { ($0.key, Self.value($0.value)) }
             )
         )
+    }
+
+    private static func value(_ value: Logger.MetadataValue) -> LogValue {
+        if case .stringConvertible(let number as LogNumber) = value {
+            return .number(number.digits)
+        }
+        return .text("\(value)")
     }
 
     private static func level(_ level: Logger.Level) -> LogLevel {

@@ -257,6 +257,10 @@ struct Server: ~Copyable {
     /// When the current query and transaction of the client began; 0 means there is none.
     var queryStart: Microseconds = 0
     var transactionStart: Microseconds = 0
+    /// How long its client waited for it when it last began to, and for it to be made ready.
+    var waitTime: Microseconds = 0
+    /// The beginning of the current query, if it is to stand in the log.
+    var queryText: [UInt8] = []
     /// What the client's RESET is to give it, and what its settings were before that.
     var startChanges: [SettingsChange] = []
     var settingsBeforeReset = SettingsID.empty

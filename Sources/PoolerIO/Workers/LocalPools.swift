@@ -24,6 +24,8 @@ struct LocalPool: ~Copyable {
             tracksSessions = settings.tracksSessions
             tracksSettings = settings.tracksSettings
             reusesUnnamed = settings.tracksStatements && settings.reuseUnnamedStatements
+            slowQueryLimit = settings.slowQueryLimit
+            queryTextLimit = settings.queryTextLimit
         }
     }
     /// Whether prepared statements are tracked.
@@ -35,6 +37,9 @@ struct LocalPool: ~Copyable {
     /// Whether unnamed statements are served from prepared ones, and which of them.
     private(set) var reusesUnnamed: Bool
     var unnamedReuse = UnnamedReuse()
+    /// How long a query takes that is logged, and how many bytes of its text are kept for that.
+    private(set) var slowQueryLimit: Microseconds
+    private(set) var queryTextLimit: Int
     /// Whether any client has asked for what its session has drawn from sequences.
     var usesSequences = false
     /// What is known of the functions of its database.
@@ -68,6 +73,8 @@ struct LocalPool: ~Copyable {
         tracksSessions = settings.tracksSessions
         tracksSettings = settings.tracksSettings
         reusesUnnamed = settings.tracksStatements && settings.reuseUnnamedStatements
+        slowQueryLimit = settings.slowQueryLimit
+        queryTextLimit = settings.queryTextLimit
     }
 
     /// Whether clients get only servers that know no custom setting of others.

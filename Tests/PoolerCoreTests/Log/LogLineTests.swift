@@ -8,7 +8,7 @@ import Testing
             process: 42,
             level: .warning,
             text: text,
-            fields: fields.map { (name: $0.0, value: $0.1) }
+            fields: fields.map { (name: $0.0, value: .text($0.1)) }
         )
     }
 
@@ -25,6 +25,18 @@ import Testing
                 == #"{"time":"2026-11-20T23:34:46.502Z","pid":42,"level":"WARNING","#
                 + #""user":"o\"x","database":"shop","message":"a \"b\" \\ \u000a \u0001 ü"}"# + "\n"
         )
+    }
+
+    @Test func numbersStayNumbers() {
+        let line = LogLine(
+            time: Timestamp(unixMicroseconds: 1_795_217_686_502_000),
+            process: 1,
+            level: .log,
+            text: "slow query",
+            fields: [("query_ms", .number("1203.412"))]
+        )
+        let text = String(decoding: line.bytes(.json), as: UTF8.self)
+        #expect(text.hasSuffix(#""LOG","query_ms":1203.412,"message":"slow query"}"# + "\n"))
     }
 
     @Test func prioritiesAreThoseOfSyslog() {

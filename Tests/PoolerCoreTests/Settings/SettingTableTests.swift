@@ -6,7 +6,7 @@ import Testing
     @Test func namesAreInOrderAndUnique() {
         let names = settingTable.map(\.name)
         #expect(names == Set(names).sorted())
-        #expect(names.count == 95)
+        #expect(names.count == 113)
     }
 
     @Test(arguments: Flavor.allCases)
@@ -121,7 +121,8 @@ import Testing
         }
         #expect(
             names(.databases) == [
-                "isolate_custom_settings", "max_db_client_connections", "max_db_connections",
+                "isolate_custom_settings", "log_min_duration", "log_query_bytes",
+                "max_db_client_connections", "max_db_connections",
                 "min_pool_size", "pin_notice", "pool_mode", "pool_size", "query_wait_timeout",
                 "reserve_pool_size", "reuse_unnamed_statements", "server_lifetime",
                 "session_tracking",
@@ -130,6 +131,7 @@ import Testing
         #expect(
             names(.users) == [
                 "client_idle_timeout", "idle_transaction_timeout", "isolate_custom_settings",
+                "log_min_duration", "log_query_bytes",
                 "max_user_client_connections", "max_user_connections", "pin_notice", "pool_mode",
                 "pool_size", "query_timeout", "query_wait_timeout", "reserve_pool_size",
                 "reuse_unnamed_statements", "session_tracking", "transaction_timeout",
@@ -153,9 +155,47 @@ import Testing
         ) {
             try settings.set("verbos", to: "1", section: "martlet")
         }
-        #expect(throws: SettingError("setting \"client_tls_sslmode\" is not supported yet")) {
-            try settings.set("client_tls_sslmode", to: "disable", section: "martlet")
+        #expect(throws: SettingError("setting \"peer_id\" is not supported yet")) {
+            try settings.set("peer_id", to: "1", section: "martlet")
         }
+    }
+
+    /// A file that says that there is no TLS can be used, one that relies on TLS cannot.
+    @Test(
+        arguments: [
+            ("client_tls_sslmode", ["disable"], "Martlet has no TLS for clients yet"),
+            (
+                "server_tls_sslmode", ["disable", "allow", "prefer"],
+                "Martlet has no TLS to servers yet"
+            ),
+        ] as [(String, [ByteString], String)]
+    )
+    func whatNeedsTLSIsRefused(_ name: String, _ accepted: [ByteString], _ reason: String) throws {
+        var settings = Settings()
+        for mode in ["disable", "allow", "prefer", "require", "verify-ca", "verify-full"]
+            as [ByteString]
+        {
+            if accepted.contains(mode) {
+                try settings.set(name, to: mode, section: "pgbouncer")
+                continue
+            }
+            let error = #expect(throws: SettingError.self) {
+                try settings.set(name, to: mode, section: "pgbouncer")
+            }
+            #expect(error?.message.contains("\"\(mode)\" is not supported: \(reason)") == true)
+        }
+    }
+
+    @Test func whenAQueryIsSlow() throws {
+        var settings = Settings()
+        #expect(settings.slowQueryLimit == .max)
+        settings.logQueryBytes = 100
+        #expect(settings.queryTextLimit == 0, "nothing is kept when nothing is logged")
+        settings.logMinDuration = 0
+        #expect(settings.slowQueryLimit == 0)
+        #expect(settings.queryTextLimit == 100)
+        settings.logMinDuration = Int(Int32.max)
+        #expect(settings.slowQueryLimit == 2_147_483_647_000)
     }
 
     /// An acceptable value other than the default.
