@@ -43,6 +43,33 @@ import Testing
         let client = try Listening(descriptor: dup(listeners[0].descriptor)).accept()
         #expect(client.option(Self.level, TCP_KEEPIDLE) == 99)
     }
+
+    @Test func everyOptionOfTheSettings() throws {
+        let listener = try Listening()
+        var settings = Settings(flavor: .martlet)
+        (settings.tcpKeepintvl, settings.tcpSocketBuffer) = (33, 50_000)
+        SocketOptions.apply(settings, toListener: listener.descriptor)
+        let client = try listener.accept()
+        SocketOptions.applyToAccepted(settings, client.descriptor)
+        #expect(client.option(Self.level, TCP_KEEPINTVL) == 33)
+        // The kernel doubles what it is asked for.
+        #expect(client.option(SOL_SOCKET, SO_RCVBUF) == 100_000)
+        #expect(client.option(SOL_SOCKET, SO_SNDBUF) == 100_000)
+    }
+
+    @Test func theBacklogIsTheListeners() throws {
+        var settings = Settings(flavor: .martlet)
+        (settings.unixSocketDir, settings.listenPort) = ("", 0)
+        settings.listenBacklog = 7
+        var listeners = try Listener.open(settings) { Issue.record("\($0)") }
+        defer { listeners[0].stop() }
+        var info = tcp_info()
+        var size = socklen_t(MemoryLayout<tcp_info>.size)
+        let descriptor = listeners[0].descriptor
+        try #require(unsafe getsockopt(descriptor, Self.level, TCP_INFO, &info, &size) == 0)
+        // Of a listening socket it is the length of the queue.
+        #expect(info.tcpi_sacked == 7)
+    }
 }
 
 /// A socket that is closed with the value.
