@@ -63,7 +63,7 @@ public struct LogLine: Sendable {
         switch format {
         case .pgbouncer:
             time.appendText(.milliseconds, to: &line)
-            line.append(contentsOf: " [\(process)] \(level.word) \(text)\n".utf8)
+            line.append(contentsOf: " [\(process)] \(level.word) \(visibleText)\n".utf8)
         case .json:
             line.append(contentsOf: #"{"time":""#.utf8)
             appendTime(to: &line)
@@ -74,6 +74,25 @@ public struct LogLine: Sendable {
         }
         return line
     }
+
+    /// The text, in which control characters are `\x0a` and the like.
+    ///
+    /// Names and queries that clients send are in it: they shall not begin lines of their own.
+    public var visibleText: String {
+        guard text.utf8.contains(where: Self.isControl) else { return text }
+        var bytes: [UInt8] = []
+        for byte in text.utf8 {
+            if Self.isControl(byte) {
+                bytes.append(contentsOf: (byte < 16 ? "\\x0" : "\\x").utf8)
+                bytes.append(contentsOf: String(byte, radix: 16).utf8)
+            } else {
+                bytes.append(byte)
+            }
+        }
+        return String(decoding: bytes, as: UTF8.self)
+    }
+
+    private static func isControl(_ byte: UInt8) -> Bool { byte < 0x20 || byte == 0x7F }
 
     /// The time as RFC 3339 has it.
     private func appendTime(to line: inout [UInt8]) {

@@ -61,7 +61,7 @@ package final class LogSink: Sendable {
                 Self.write(isJournal ? "<\(line.level.priority)>".utf8 + bytes : bytes, to: 2)
             }
             if state.hasSyslog {
-                unsafe martlet_syslog(Int32(line.level.priority), line.text)
+                unsafe martlet_syslog(Int32(line.level.priority), line.visibleText)
             }
         }
     }

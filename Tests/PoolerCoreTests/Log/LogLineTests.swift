@@ -18,6 +18,14 @@ import Testing
         #expect(text == "2026-11-20 23:34:46.502 UTC [42] WARNING closing because: x (age=1s)\n")
     }
 
+    /// What clients send is in lines of the log, and shall not look like more than one.
+    @Test func aLineIsOneLine() {
+        let line = Self.line("user a\n2026 [1] LOG b\u{1}\u{7F} ü")
+        #expect(line.visibleText == #"user a\x0a2026 [1] LOG b\x01\x7f ü"#)
+        let text = String(decoding: line.bytes(.pgbouncer), as: UTF8.self)
+        #expect(text.hasSuffix(line.visibleText + "\n"))
+    }
+
     @Test func asJSON() {
         let line = Self.line("a \"b\" \\ \n \u{1} ü", [("user", "o\"x"), ("database", "shop")])
         #expect(
