@@ -23,6 +23,8 @@ public struct Configuration: Sendable, Equatable {
     public private(set) var users: [ByteString: UserEntry] = [:]
     /// The names of `users` in the order of the file.
     public private(set) var userNames: [ByteString] = []
+    /// Other poolers behind the same address, by their peer_id.
+    public private(set) var peers: [Int: PeerEntry] = [:]
     /// Users who may log in beside those of auth_file, with their secrets: that of a connection
     /// URL.
     public var inlineUsers = UserList()
@@ -50,6 +52,19 @@ public struct Configuration: Sendable, Equatable {
         if users.updateValue(user, forKey: user.name) == nil {
             userNames.append(user.name)
         }
+    }
+
+    /// Adds a peer, or replaces the one of that id.
+    public mutating func add(_ peer: PeerEntry) {
+        peers[peer.id] = peer
+    }
+
+    /// The peers in the order of their ids.
+    public var sortedPeers: [PeerEntry] { peers.values.sorted { $0.id < $1.id } }
+
+    /// How many cancel requests may be under way to a peer at once; 0 means any number.
+    public func poolSize(of peer: PeerEntry) -> Int {
+        peer.overrides.poolSize ?? settings.defaultPoolSize
     }
 
     /// The database that a client means by `name`: its entry, or one made from the `*` entry.
@@ -104,6 +119,9 @@ public struct Configuration: Sendable, Equatable {
         }
         return (result, rows)
     }
+
+    /// The largest peer_id.
+    public static let peerIDLimit = 16_383
 
     /// The name of the database entry that serves unknown names.
     public static let wildcardName: ByteString = "*"

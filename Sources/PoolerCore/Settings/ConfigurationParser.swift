@@ -80,8 +80,6 @@ private struct ConfigurationParser {
             section = .main
         } else if let entries = EntrySection(rawValue: name.text) {
             section = .entries(entries)
-        } else if name == "peers" {
-            throw place.error("section [peers] is not supported yet")
         } else {
             let names = [configuration.flavor.rawValue] + EntrySection.allCases.map(\.rawValue)
             let hint =
@@ -104,6 +102,7 @@ private struct ConfigurationParser {
                 configuration.places[key.text] = place
             case .entries(.databases): try readDatabase(key, value)
             case .entries(.users): try readUser(key, value)
+            case .entries(.peers): configuration.add(try PeerEntry(name: key, text: value))
             }
         } catch {
             throw place.error(error.message)

@@ -84,7 +84,7 @@ extension Configuration {
         isReadableByAll: (String) -> Bool = { _ in false }
     ) -> [ConfigurationRemark] {
         remarksOnAccess(list, isReadableByAll) + remarksOnLimits() + remarksWithoutEffect()
-            + remarksOnUsers(list)
+            + remarksOnUsers(list) + remarksOnPeers()
     }
 
     private func remarksOnAccess(
@@ -243,5 +243,65 @@ extension Configuration {
             )
         }
         return remarks
+    }
+
+    private func remarksOnPeers() -> [ConfigurationRemark] {
+        if settings.peerID == 0 { return remarksWithoutPeerID() }
+        var remarks: [ConfigurationRemark] = []
+        if peers.keys.allSatisfy({ $0 == settings.peerID }) {
+            remarks.append(
+                .init(.warning, "peer_id", "[peers] names no other pooler to pass requests on to")
+            )
+        }
+        var places: [String: Int] = [:]
+        for peer in sortedPeers where peer.id != settings.peerID {
+            let subject = "[peers] \(peer.id)"
+            if peer.id > Self.peerIDLimit {
+                let text = "no pooler can have this id: peer_id goes to \(Self.peerIDLimit)"
+                remarks.append(.init(.warning, subject, text))
+            }
+            if let other = places.updateValue(peer.id, forKey: "\(peer.host):\(peer.port)") {
+                remarks.append(
+                    .init(.warning, subject, "the same address as that of peer \(other)")
+                )
+            }
+            if leadsHere(peer) {
+                remarks.append(
+                    .init(
+                        .warning,
+                        subject,
+                        settings.soReuseport
+                            ? "so_reuseport: this address is that of all poolers on the port; use its Unix socket"
+                            : "this is the address of this pooler itself"
+                    )
+                )
+            }
+        }
+        return remarks
+    }
+
+    private func remarksWithoutPeerID() -> [ConfigurationRemark] {
+        var remarks: [ConfigurationRemark] = []
+        if !peers.isEmpty {
+            remarks.append(.init(.warning, "[peers]", "no effect without a peer_id"))
+        }
+        if settings.soReuseport {
+            remarks.append(
+                .init(
+                    .warning,
+                    "so_reuseport",
+                    "without peer_id and [peers] a cancel request can reach another process, which drops it"
+                )
+            )
+        }
+        return remarks
+    }
+
+    /// Whether a peer's address is one at which this pooler listens, as far as the text of both says so.
+    private func leadsHere(_ peer: PeerEntry) -> Bool {
+        guard peer.port == settings.listenPort else { return false }
+        if peer.host == settings.unixSocketDir { return true }
+        let isLoopback = ["127.0.0.1", "::1", "localhost"].contains(peer.host)
+        return settings.listenAddr.contains { $0 == peer.host || $0 == "*" && isLoopback }
     }
 }

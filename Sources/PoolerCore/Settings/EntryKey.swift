@@ -1,4 +1,4 @@
-// What a key of an entry in [databases] or [users] is, and how an entry is read.
+// What a key of an entry in [databases], [users] or [peers] is, and how an entry is read.
 //
 // An entry takes its own keys, listed in a table beside its type, and the overrides that
 // `settingTable` allows in its section.
@@ -15,7 +15,7 @@ public struct EntryKey<Entry: Sendable>: Sendable {
     let store: @Sendable (ByteString, inout Entry) throws(SettingError) -> Void
 }
 
-/// An entry of [databases] or [users].
+/// An entry of [databases], [users] or [peers].
 protocol ConfigurationEntry: Sendable {
     static var section: EntrySection { get }
     static var keys: [EntryKey<Self>] { get }

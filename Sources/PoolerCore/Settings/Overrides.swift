@@ -1,10 +1,10 @@
-// The settings that may also stand in an entry of [databases] or [users].
+// The settings that may also stand in an entry of [databases], [users] or [peers].
 //
 // Holds values only; which entry takes which key is the `override` column of `settingTable`.
 
 import PostgresWire
 
-/// Values that replace global ones for one database or user; nil means "as globally".
+/// Values that replace global ones for one database, user or peer; nil means "as globally".
 public struct Overrides: Sendable, Equatable {
     public var poolMode: PoolMode?
     public var sessionTracking: SessionTracking?
@@ -45,6 +45,7 @@ public struct Overrides: Sendable, Equatable {
 public enum EntrySection: String, Sendable, CaseIterable {
     case databases
     case users
+    case peers
 }
 
 /// The `override` column of a row: under which name a setting may stand in which entries.

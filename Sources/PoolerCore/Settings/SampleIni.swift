@@ -72,4 +72,12 @@ private let sampleEntries = """
     ;; Settings that differ for a user.
     ;batch = pool_size=3 query_timeout=0
 
+    [peers]
+
+    ;; peer_id = key=value ...
+    ;;
+    ;; The other poolers behind the same address: cancel requests for their clients are passed on.
+    ;1 = host=/run/martlet-1 port=6543
+    ;2 = host=/run/martlet-2 port=6543
+
     """

@@ -65,7 +65,7 @@ func unknownName(
 
 /// Settings of a [pgbouncer] section that are not supported yet.
 let unsupportedSettings: Set<String> = [
-    "peer_id", "suspend_timeout",
+    "suspend_timeout"
 ]
 
 /// Settings of a [pgbouncer] section for what Martlet does not have, and what that is.

@@ -37,7 +37,7 @@ public struct SettingRow: Sendable {
     public let topic: SettingTopic
     /// What it means, in sentences.
     public let doc: String
-    /// How entries of [databases] and [users] may replace it.
+    /// How entries of [databases], [users] and [peers] may replace it.
     public let override: SettingOverride?
 
     private let load: @Sendable (Settings) -> ByteString

@@ -31,6 +31,8 @@ public struct Settings: Sendable, Equatable {
     public var unixSocketMode = 0o777
     public var unixSocketGroup = ""
     public var soReuseport = false
+    /// Which of several poolers behind one address this is; 0 for one alone.
+    public var peerID = 0
     public var tcpDeferAccept = true
     public var tcpKeepalive = true
     public var tcpKeepcnt = 0

@@ -215,7 +215,7 @@ let settingsAToM: [SettingRow] = [
         \.defaultPoolSize,
         .live,
         .pooling,
-        override: .in(.databases, .users, as: "pool_size", at: \.poolSize),
+        override: .in(.databases, .users, .peers, as: "pool_size", at: \.poolSize),
         doc: "Server connections per database and user. 0 = unlimited."
     ),
     .bool(

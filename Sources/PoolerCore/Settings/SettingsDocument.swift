@@ -3,7 +3,9 @@
 /// The text of `Docs/Settings.md`.
 public func settingsDocument() -> String {
     let topics = SettingTopic.allCases.map(topicSection).joined(separator: "\n")
-    return [documentHead, topics, databaseSection(), userSection()].joined(separator: "\n")
+    return [documentHead, topics, databaseSection(), userSection(), peerSection()].joined(
+        separator: "\n"
+    )
 }
 
 private func topicSection(_ topic: SettingTopic) -> String {
@@ -59,6 +61,19 @@ private func userSection() -> String {
     """ + table(["Key", "Meaning"]) + overrideRows(.users).joined()
 }
 
+private func peerSection() -> String {
+    let own = PeerEntry.keys.map { tableRow(["`\($0.name)`", $0.doc]) }
+    return """
+        ## Entries of [peers]
+
+        `id = key=value ...` says where the pooler is whose `peer_id` is `id`: cancel requests for its
+        clients are passed on to it. An entry for the own `peer_id` is allowed and not used, so that all
+        can have the same section.
+
+
+        """ + table(["Key", "Meaning"]) + (own + overrideRows(.peers)).joined()
+}
+
 private func overrideRows(_ section: EntrySection) -> [String] {
     settingTable.compactMap { row in
         guard let override = row.override, override.sections.contains(section) else { return nil }
@@ -83,7 +98,8 @@ private let documentHead = """
     <!-- Generated from Sources/PoolerCore/Settings/SettingTable.swift by `settingsDocument()`. -->
 
     A configuration file has a main section, `[martlet]` or `[pgbouncer]`, and may have
-    `[databases]` and `[users]`. The name of the main section only decides which defaults hold.
+    `[databases]`, `[users]` and `[peers]`. The name of the main section only decides which defaults
+    hold.
 
     - A line is `[section]`, `key = value`, a comment (`;` or `#` first), or `%include file`.
     - A value is the rest of its line. There is no quoting, no comment behind a value, no

@@ -7,8 +7,8 @@ public func settingsManual() -> String {
     page.section("DESCRIPTION")
     page.text(
         """
-        A configuration file has a main section, [martlet] or [pgbouncer], and may have [databases] and \
-        [users]. The name of the main section decides which defaults hold. A line is a [section], a \
+        A configuration file has a main section, [martlet] or [pgbouncer], and may have [databases], \
+        [users] and [peers]. The name of the main section decides which defaults hold. A line is a [section], a \
         "key = value", a comment that begins with ; or #, or "%include file". A value is the rest of its \
         line. The values of entries are key=value pairs, separated by blanks; a value with blanks is \
         written in single quotes.
@@ -31,6 +31,10 @@ public func settingsManual() -> String {
     page.section("ENTRIES OF [users]")
     page.text("name = key=value ... replaces settings for one user.")
     page.overrides(.users)
+    page.section("ENTRIES OF [peers]")
+    page.text("id = key=value ... says where the pooler is whose peer_id is id.")
+    for key in PeerEntry.keys { page.item(key.name, key.doc) }
+    page.overrides(.peers)
     page.section("SEE ALSO")
     page.text("martlet(1)")
     return page.source

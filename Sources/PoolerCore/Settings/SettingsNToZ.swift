@@ -20,6 +20,15 @@ let settingsNToZ: [SettingRow] = [
         range: 1024...Int(Int32.max),
         doc: "Bytes of notifications kept for a client that does not read; then it is disconnected."
     ),
+    .int(
+        "peer_id",
+        \.peerID,
+        .live,
+        .network,
+        range: 0...Configuration.peerIDLimit,
+        doc:
+            "Number of this pooler among those behind one address, which are in [peers]. 0 = none."
+    ),
     .value(
         "pidfile",
         \.pidfile,

@@ -13,22 +13,25 @@ extension Worker {
         // It is closed when the server has the request: that is what PQcancel waits for.
         clients[slot].phase = .draining
         let requester = Requester(client: clients[slot].id, worker: id)
-        let target = VirtualProcess(key.processID, workerCount: shared.mailboxes.count)
-        if target.worker == id {
-            cancel(key, for: requester)
-        } else {
-            shared.post(.cancel(key, requester: requester), to: target.worker)
+        switch cancelKeys.target(of: key) {
+        case .client(let places) where places.worker == id: cancel(key, for: requester)
+        case .client(let places):
+            shared.post(.cancel(key, requester: requester), to: places.worker)
+        case .peer(let peer, let key) where isChief: passOn(key, to: peer, for: requester)
+        case .peer(let peer, let key):
+            shared.post(.cancelForPeer(peer, key, requester: requester), to: .chief)
+        case .lost: cancelEnded(for: requester, .lost)
         }
+    }
+
+    /// How cancel keys are made and read.
+    var cancelKeys: CancelKeys {
+        CancelKeys(workerCount: shared.mailboxes.count, peerID: settings.peerID)
     }
 
     /// Cancels what one of this worker's clients has asked for.
     mutating func cancel(_ key: CancelKey, for requester: Requester) {
-        let slot = VirtualProcess(key.processID, workerCount: shared.mailboxes.count).slot
-        guard clients.isUsed(slot),
-            clients[slot].isServed, clients[slot].cancelSecret == key.secretKey
-        else {
-            return cancelEnded(for: requester, hasFailed: true)
-        }
+        guard let slot = client(with: key) else { return cancelEnded(for: requester, .wrongKey) }
         if clients[slot].phase == .console {
             consoleCanceled(slot)
         } else if clients[slot].isWaiting {
@@ -42,6 +45,15 @@ extension Worker {
         cancelEnded(for: requester)
     }
 
+    private func client(with key: CancelKey) -> UInt32? {
+        let keys = cancelKeys
+        guard case .client(let places) = keys.target(of: key) else { return nil }
+        return places.slots(below: UInt32(clients.slotCount)).first { slot in
+            clients.isUsed(slot) && clients[slot].isServed
+                && keys.has(clients[slot].cancelSecret, in: key)
+        }
+    }
+
     /// Whether there may be anything to cancel for the client's server: what the server does on the
     /// pooler's account is not the client's.
     ///
@@ -53,28 +65,22 @@ extension Worker {
 
     /// The cancel key of a client of this worker.
     func cancelKey(of slot: UInt32) -> CancelKey {
-        let process = VirtualProcess(slot: slot, worker: id)
-        return CancelKey(
-            processID: process.number(workerCount: shared.mailboxes.count),
-            secretKey: clients[slot].cancelSecret
-        )
+        cancelKeys.key(slot: slot, worker: id, secret: clients[slot].cancelSecret)
     }
 
-    private mutating func cancelEnded(for requester: Requester, hasFailed: Bool = false) {
+    mutating func cancelEnded(for requester: Requester, _ failure: CancelFailure? = nil) {
         if requester.worker == id {
-            cancelEnded(requester.client, hasFailed: hasFailed)
+            cancelEnded(requester.client, failure)
         } else {
-            shared.post(.cancelEnded(requester.client, hasFailed: hasFailed), to: requester.worker)
+            shared.post(.cancelEnded(requester.client, failure), to: requester.worker)
         }
     }
 
     /// A CancelRequest has been delivered, or will never be: the connection that brought it has
     /// waited long enough.
-    mutating func cancelEnded(_ client: ClientID, hasFailed: Bool) {
+    mutating func cancelEnded(_ client: ClientID, _ failure: CancelFailure?) {
         guard clients.holds(client.index, generation: client.generation) else { return }
-        if hasFailed {
-            logClient(client.index, .info, "closing because: failed cancel request")
-        }
+        if let failure { logClient(client.index, .info, "closing because: \(failure.text)") }
         removeClient(client.index)
     }
 
@@ -104,7 +110,28 @@ extension Worker {
         to server: UInt32,
         for requester: Requester
     ) -> Bool {
-        guard let descriptor = servers[server].endpoint.connect(settings) else { return false }
+        let isUnderWay = startCanceler(
+            .server(servers[server].id),
+            at: servers[server].endpoint,
+            key,
+            for: requester,
+            until: settings.cancelWaitTimeout == 0 ? .max : now + settings.cancelWaitTimeout
+        )
+        if isUnderWay { servers[server].cancelCount += 1 }
+        return isUnderWay
+    }
+
+    /// Opens a connection that carries a request.
+    ///
+    /// - Returns: false when that failed at once.
+    mutating func startCanceler(
+        _ target: Canceler.Target,
+        at endpoint: Endpoint,
+        _ key: CancelKey,
+        for requester: Requester,
+        until deadline: Microseconds
+    ) -> Bool {
+        guard let descriptor = endpoint.connect(settings) else { return false }
         let (slot, generation) = cancelers.nextIdentity
         let token = Token(.canceler, slot: slot, generation: generation)
         var transport = Transport(descriptor: descriptor, token: token, isConnected: false)
@@ -117,18 +144,16 @@ extension Worker {
         cancelers.insert(
             Canceler(
                 transport: transport,
-                server: servers[server].id,
+                target: target,
                 request: writer.bytes,
                 requester: requester,
-                deadline: settings.cancelWaitTimeout == 0
-                    ? .max : now + settings.cancelWaitTimeout
+                deadline: deadline
             )
         )
-        servers[server].cancelCount += 1
         return true
     }
 
-    /// The connection to the server is there, or the server has closed it.
+    /// The connection is there, or the other side has closed it.
     mutating func cancelerProgressed(
         _ slot: UInt32,
         _ event: ReactorEvent,
@@ -136,7 +161,9 @@ extension Worker {
     ) {
         if cancelers[slot].phase == .connecting {
             let descriptor = cancelers[slot].transport.descriptor
-            guard martlet_socket_error(descriptor) == 0 else { return endCanceler(slot) }
+            guard martlet_socket_error(descriptor) == 0 else {
+                return endCanceler(slot, .unreachable)
+            }
             cancelers[slot].phase = .heldBack
             cancelers[slot].transport.setReading(true, reactor)
             deliverCancel(slot)
@@ -152,11 +179,14 @@ extension Worker {
 
     /// Sends a request as soon as it hits what its client has asked for.
     private mutating func deliverCancel(_ slot: UInt32) {
-        let server = cancelers[slot].server
-        guard servers.holds(server.index, generation: server.generation),
-            servers[server.index].hasClient
-        else { return endCanceler(slot) }
-        guard servers[server.index].task == .none else { return }
+        switch cancelers[slot].target {
+        case .server(let server):
+            guard servers.holds(server.index, generation: server.generation),
+                servers[server.index].hasClient
+            else { return endCanceler(slot) }
+            guard servers[server.index].task == .none else { return }
+        case .peer: logConnectionToPeer(slot)
+        }
         cancelers[slot].phase = .sent
         let request = cancelers[slot].request
         cancelers[slot].transport.send(unsafe request.span.bytes, reactor)
@@ -166,20 +196,28 @@ extension Worker {
     /// meanwhile go to it now.
     mutating func deliverHeldBackCancels(to server: ServerID) {
         for slot in 0..<UInt32(cancelers.slotCount)
-        where cancelers.isUsed(slot) && cancelers[slot].server == server
+        where cancelers.isUsed(slot) && cancelers[slot].target == .server(server)
             && cancelers[slot].phase == .heldBack
         {
             deliverCancel(slot)
         }
     }
 
-    /// The server has had the request, or never will: it may go to other clients again.
-    mutating func endCanceler(_ slot: UInt32) {
-        let server = cancelers[slot].server
-        let requester = cancelers[slot].requester
+    /// The other side has had the request, or never will: a server may go to other clients again.
+    mutating func endCanceler(_ slot: UInt32, _ failure: CancelFailure? = nil) {
+        let (target, requester) = (cancelers[slot].target, cancelers[slot].requester)
         cancelers[slot].transport.close(reactor)
         cancelers.remove(slot)
-        cancelEnded(for: requester)
+        let server: ServerID
+        switch target {
+        case .server(let id):
+            server = id
+            // PostgreSQL says nothing of it either.
+            cancelEnded(for: requester)
+        case .peer(let peer, let endpoint, let number):
+            cancelEnded(for: requester, failure)
+            return connectionToPeerEnded(peer, endpoint, number, failure)
+        }
         guard servers.holds(server.index, generation: server.generation) else { return }
         servers[server.index].cancelCount -= 1
         if servers[server.index].cancelCount == 0, servers[server.index].state == .beingCanceled {

@@ -15,8 +15,9 @@ extension Worker {
         closeOverdueLogins()
         for slot in 0..<UInt32(cancelers.slotCount)
         where cancelers.isUsed(slot) && cancelers[slot].deadline <= now {
-            endCanceler(slot)
+            endCanceler(slot, .timeout)
         }
+        inspectPeers()
         inspectServers()
         if isChief {
             for pool in shared.pools.pools() { adopt(pool) }

@@ -21,7 +21,7 @@ extension Worker {
 
     /// The process number that a client of this worker was told at login.
     private func processNumber(of slot: UInt32) -> Int32 {
-        VirtualProcess(slot: slot, worker: id).number(workerCount: shared.mailboxes.count)
+        cancelKeys.processID(slot: slot, worker: id)
     }
 
     // MARK: Before a statement

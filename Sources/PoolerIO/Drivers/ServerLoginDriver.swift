@@ -73,18 +73,26 @@ extension Worker {
             listenerOpened(slot)
         }
         if client != noSlot { joinForReplication(client, slot) }
-        if case .name(let name, let port) = endpoint {
-            switch hosts.lookUp(name, now: now) {
-            case .known(let address): servers[slot].endpoint = .tcp(address.with(port: port))
-            case .unresolvable:
-                loginFailed(slot, .serverNameUnresolved)
-                return false
-            case .unknown:
-                if hosts.startsResolving(name) { resolver.start(name) }
-                return true
-            }
+        switch resolve(endpoint) {
+        case .known(let endpoint): servers[slot].endpoint = endpoint
+        case .unresolvable:
+            loginFailed(slot, .serverNameUnresolved)
+            return false
+        case .underWay: return true
         }
         return connectServer(slot)
+    }
+
+    /// Where an endpoint is to be found; a name that is not known is asked for.
+    mutating func resolve(_ endpoint: Endpoint) -> ResolvedEndpoint {
+        guard case .name(let name, let port) = endpoint else { return .known(endpoint) }
+        switch hosts.lookUp(name, now: now) {
+        case .known(let address): return .known(.tcp(address.with(port: port)))
+        case .unresolvable: return .unresolvable
+        case .unknown:
+            if hosts.startsResolving(name) { resolver.start(name) }
+            return .underWay
+        }
     }
 
     /// Counts a server more for a pool; where a limit is met, free servers of other pools make room.
@@ -172,6 +180,7 @@ extension Worker {
                 }
             }
         }
+        inspectPeers()
     }
 
     @discardableResult

@@ -88,6 +88,10 @@ extension Worker {
         if parts.contains(.pools) { snapshot.pools = poolSnapshots(all) }
         if parts.contains(.databases) { snapshot.databases = databaseSnapshots(all) }
         if parts.contains(.users) { snapshot.users = userSnapshots() }
+        if parts.contains(.peers) {
+            snapshot.peers = peerSnapshots()
+            snapshot.peerPools = peerPoolSnapshots()
+        }
         if parts.contains(.statistics) {
             // The console has a row, as in PgBouncer, although nothing of it is counted.
             let console = DatabaseTotals(database: "pgbouncer", totals: PoolCounters())
@@ -175,8 +179,9 @@ extension Worker {
             if wasFree { offer(slot) }
         }
         for slot in 0..<UInt32(cancelers.slotCount) where cancelers.isUsed(slot) {
-            let server = cancelers[slot].server
-            guard servers.holds(server.index, generation: server.generation) else { continue }
+            guard case .server(let server) = cancelers[slot].target,
+                servers.holds(server.index, generation: server.generation)
+            else { continue }
             snapshot.pools[servers[server.index].pool, default: .init()].cancelRequestCount += 1
         }
     }
@@ -377,7 +382,9 @@ extension Worker {
         var lists = ListsSnapshot()
         lists.databases = databaseSnapshots(all).count
         lists.users = userSnapshots().count
+        lists.peers = directory.configuration.peers.count
         lists.pools = poolSnapshots(all).count
+        lists.peerPools = peerPoolSnapshots().count
         lists.freeClients = all.freeClientCount
         lists.usedClients = all.usedClientCount
         lists.loginClients = all.loginClientCount
@@ -411,6 +418,14 @@ extension Worker {
             .databases: MemorySnapshot(
                 entryByteCount: MemoryLayout<DatabaseEntry>.stride,
                 usedCount: directory.configuration.databaseNames.count
+            ),
+            .peers: MemorySnapshot(
+                entryByteCount: MemoryLayout<PeerEntry>.stride,
+                usedCount: directory.configuration.peers.count
+            ),
+            .peerPools: MemorySnapshot(
+                entryByteCount: MemoryLayout<PeerPool<PeerRequest>>.stride,
+                usedCount: peerPools.count
             ),
             .buffers: MemorySnapshot(
                 entryByteCount: ReceiveBuffer.capacity,

@@ -55,6 +55,29 @@ extension Worker {
         write(level, text(), about: server)
     }
 
+    /// Writes a line about a connection to a peer: `S-0x1a: peer-2@host:port text`.
+    func logPeer(
+        _ peer: Int,
+        _ endpoint: Endpoint,
+        _ number: UInt64,
+        _ level: Logger.Level,
+        _ text: @autoclosure () -> String
+    ) {
+        guard log.logLevel <= level else { return }
+        let connection = "S-\(Self.pointerText(number))"
+        let address = "\(endpoint.host):\(endpoint.port)"
+        guard sink.wantsFields else {
+            return log.log(level: level, "\(connection): peer-\(peer)@\(address) \(text())")
+        }
+        log.log(
+            level: level,
+            "\(text())",
+            metadata: [
+                "connection": "\(connection)", "peer": "\(peer)", "address": "\(address)",
+            ]
+        )
+    }
+
     /// Writes a line about a connection; what it is about stands in front, or apart.
     private func write(
         _ level: Logger.Level,

@@ -100,6 +100,15 @@ enum Endpoint: Equatable, Sendable {
     }
 }
 
+/// What is known of where an endpoint is.
+enum ResolvedEndpoint {
+    /// Not a name any more.
+    case known(Endpoint)
+    case unresolvable
+    /// The resolver has been asked.
+    case underWay
+}
+
 /// The socket options that the configuration asks for.
 enum SocketOptions {
     /// For how long the kernel holds a silent connection back, in seconds: as PgBouncer.

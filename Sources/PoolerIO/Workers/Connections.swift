@@ -346,8 +346,21 @@ struct RepeatableBatch {
     }
 }
 
-/// A connection that carries a CancelRequest to a server and waits until it is closed.
+/// A CancelRequest for a client of a peer.
+struct PeerRequest: Sendable {
+    let key: CancelKey
+    let requester: Requester
+}
+
+/// A connection that carries a CancelRequest to a server or a peer and waits until it is closed.
 struct Canceler: ~Copyable {
+    enum Target: Equatable {
+        /// Its client's query is to be cancelled.
+        case server(ServerID)
+        /// With the id of the peer, and what the log calls the connection.
+        case peer(Int, Endpoint, number: UInt64)
+    }
+
     enum Phase {
         case connecting
         /// Connected; the server does something on the pooler's account first.
@@ -357,22 +370,22 @@ struct Canceler: ~Copyable {
     }
 
     var transport: Transport
-    let server: ServerID
+    let target: Target
     let request: [UInt8]
-    /// The client connection that brought the request; it is closed when the server has it.
+    /// The client connection that brought the request; it is closed when the other side has it.
     let requester: Requester
     var phase = Phase.connecting
     let deadline: Microseconds
 
     init(
         transport: consuming Transport,
-        server: ServerID,
+        target: Target,
         request: [UInt8],
         requester: Requester,
         deadline: Microseconds
     ) {
         self.transport = transport
-        self.server = server
+        self.target = target
         self.request = request
         self.requester = requester
         self.deadline = deadline

@@ -29,8 +29,10 @@ enum Mail: Sendable {
     case roomMade(PoolID)
     /// A CancelRequest for one of your clients.
     indirect case cancel(CancelKey, requester: Requester)
+    /// A CancelRequest for a client of a peer, to the chief.
+    indirect case cancelForPeer(Int, CancelKey, requester: Requester)
     /// The CancelRequest that your client brought has been delivered, or will never be.
-    case cancelEnded(ClientID, hasFailed: Bool)
+    case cancelEnded(ClientID, CancelFailure?)
     /// A database has been asked what in it can change a session unseen; or that is not known any more.
     indirect case surveyed(database: ByteString, Survey?)
     /// Something to do for all workers, from the chief.

@@ -169,7 +169,9 @@ extension Worker {
             shared.post(.roomMade(pool), to: worker)
         case .roomMade(let pool): if pools.contains(pool) { openServersIfWanted(pool) }
         case .cancel(let key, let requester): cancel(key, for: requester)
-        case .cancelEnded(let client, let hasFailed): cancelEnded(client, hasFailed: hasFailed)
+        case .cancelForPeer(let peer, let key, let requester):
+            passOn(key, to: peer, for: requester)
+        case .cancelEnded(let client, let failure): cancelEnded(client, failure)
         case .surveyed(let database, let survey): adoptSurvey(survey, of: database)
         case .order(let order, let number):
             shared.post(.report(carryOut(order), number: number), to: .chief)

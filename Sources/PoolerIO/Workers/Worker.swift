@@ -22,6 +22,8 @@ struct Worker: ~Copyable {
     var clients = Slab<Client>()
     var servers: Servers
     var cancelers = Slab<Canceler>()
+    /// The chief's only: the cancel requests for clients of peers.
+    var peerPools: [Int: PeerPool<PeerRequest>] = [:]
     /// The prepared statements of those clients that have any.
     var statementNames = Slab<ClientStatements>()
 

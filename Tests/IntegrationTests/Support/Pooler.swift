@@ -16,6 +16,7 @@ struct PoolerConfiguration {
     var settings: [String: String]
     var databases: [String: String]
     var users: [String: String] = [:]
+    var peers: [String: String] = [:]
     /// auth_file: user and secret.
     var secrets: [String: String]
     var section = "pgbouncer"
@@ -26,6 +27,8 @@ struct PoolerConfiguration {
         \(PoolerConfiguration.lines(databases))
         [users]
         \(PoolerConfiguration.lines(users))
+        [peers]
+        \(PoolerConfiguration.lines(peers))
         [\(section)]
         \(PoolerConfiguration.lines(settings))
         """
@@ -59,7 +62,7 @@ final class Pooler {
     ) throws {
         self.server = server
         _ = DescriptorLimit.raised
-        port = Ports.free()
+        port = settings["listen_port"].flatMap { Int($0) } ?? Ports.free()
         directory = try ScratchDirectory.make("pooler")
         chmod(directory, 0o777)
         configuration = PoolerConfiguration(

@@ -47,6 +47,11 @@ import Testing
         (.help, ""),
         (.lists, "list:t items:i"),
         (.memory, "name:t size:i used:i free:i memtotal:i"),
+        (
+            .peerPools,
+            "peer_id:i cl_active_cancel_req:i cl_waiting_cancel_req:i sv_active_cancel:i sv_login:i"
+        ),
+        (.peers, "peer_id:i host:t port:i pool_size:i"),
         (.pins, "database:t user:t server:t client:t reasons:t since:t statement:t"),
         (
             .pools,
@@ -118,8 +123,7 @@ import Testing
         let expected: [ShowKind: SnapshotParts] = [
             .activeSockets: [.clients, .servers], .clients: .clients, .config: .settings,
             .databases: .databases, .dnsHosts: .hosts, .dnsZones: [], .help: [], .lists: .lists,
-            .memory: .memory, .pins: .servers,
-            .pools: .pools,
+            .memory: .memory, .peers: .peers, .peerPools: .peers, .pins: .servers, .pools: .pools,
             .servers: .servers, .sockets: [.clients, .servers], .state: .state,
             .stats: .statistics, .statsAverages: .statistics, .statsTotals: .statistics,
             .totals: .overall, .users: .users, .version: [],

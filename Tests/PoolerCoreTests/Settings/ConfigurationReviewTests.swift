@@ -47,6 +47,18 @@ import Testing
             "note server_reset_query_always"
         ),
         ("listen_addr = *\nsession_tracking = off", "warning session_tracking"),
+        ("listen_addr = *\nso_reuseport = 1", "warning so_reuseport"),
+        ("listen_addr = *\npeer_id = 1", "warning peer_id"),
+        ("listen_addr = *\n[peers]\n1 = host=a", "warning [peers]"),
+        (
+            "listen_addr = *\npeer_id = 1\n[peers]\n1 = host=a\n20000 = host=b",
+            "warning [peers] 20000"
+        ),
+        (
+            "listen_addr = *\npeer_id = 1\n[peers]\n2 = host=a port=5\n3 = host=a port=5",
+            "warning [peers] 3"
+        ),
+        ("listen_addr = *\npeer_id = 1\n[peers]\n2 = host=localhost", "warning [peers] 2"),
         (
             "listen_addr = *\nignore_startup_parameters = extra_float_digits",
             "note ignore_startup_parameters"

@@ -106,7 +106,19 @@ private func error(_ text: String, files: [String: String] = [:]) -> String? {
             "pooler.ini:1: unknown section \"database\"; did you mean [databases]?"
         ),
         ("[martlet]\n[other]", "pooler.ini:2: unknown section \"other\""),
-        ("[martlet]\n[peers]", "pooler.ini:2: section [peers] is not supported yet"),
+        (
+            "[martlet]\n[peers]\none = host=a",
+            "pooler.ini:3: expected a peer_id from 1 to 65535 as name, found \"one\""
+        ),
+        ("[martlet]\n[peers]\n1 = port=1", "pooler.ini:3: peer 1: expected a host"),
+        (
+            "[martlet]\n[peers]\n1 = host=a,b",
+            "pooler.ini:3: peer 1: host: expected one host, found \"a,b\""
+        ),
+        (
+            "[martlet]\n[peers]\n1 = host=a dbname=b",
+            "pooler.ini:3: peer 1: unknown key \"dbname\" in section [peers]"
+        ),
         ("verbose = 1\n[martlet]", "pooler.ini:1: \"verbose\" stands before the first section"),
         ("", "pooler.ini: expected a section [martlet] or [pgbouncer], found none"),
         ("[databases]", "pooler.ini: expected a section [martlet] or [pgbouncer], found none"),
@@ -117,6 +129,19 @@ private func error(_ text: String, files: [String: String] = [:]) -> String? {
     ])
     func saysWhatIsWrongAndWhere(_ text: String, _ message: String) {
         #expect(error(text) == message)
+    }
+
+    @Test func peersAreRead() throws {
+        let configuration = try read(
+            "[martlet]\ndefault_pool_size = 7\npeer_id = 1\n[peers]\n2 = host=/run/b pool_size=3\n"
+                + "1 = host=a port=1\n2 = host=/run/c port=6543 pool_size=3\n65535 = host=@d"
+        )
+        #expect(configuration.settings.peerID == 1)
+        let peers = configuration.sortedPeers
+        #expect(peers.map(\.id) == [1, 2, 65_535])
+        #expect(peers.map(\.host) == ["a", "/run/c", "@d"])
+        #expect(peers.map(\.port) == [1, 6543, 6432])
+        #expect(peers.map { configuration.poolSize(of: $0) } == [7, 3, 7])
     }
 
     @Test func anErrorInAnIncludeNamesTheInclude() {
@@ -366,7 +391,7 @@ private func error(_ text: String, files: [String: String] = [:]) -> String? {
                 "reuse_unnamed_statements": "1",
             ]
             let value = words[row.name] ?? "3"
-            for section in override.sections {
+            for section in override.sections where section != .peers {
                 for name in [override.name] + override.aliases {
                     let entry = "[\(section.rawValue)]\nd = \(name)=\(value)"
                     let configuration = try read("[martlet]\n\(entry)")

@@ -6,7 +6,7 @@ import Testing
     @Test func namesAreInOrderAndUnique() {
         let names = settingTable.map(\.name)
         #expect(names == Set(names).sorted())
-        #expect(names.count == 113)
+        #expect(names.count == 114)
     }
 
     @Test(arguments: Flavor.allCases)
@@ -137,6 +137,11 @@ import Testing
                 "reuse_unnamed_statements", "session_tracking", "transaction_timeout",
             ]
         )
+    }
+
+    @Test func peersHaveAPoolSize() {
+        let names = settingOverrides.filter { $0.sections.contains(.peers) }.map(\.name)
+        #expect(names == ["pool_size"])
     }
 
     @Test func setNamesTheSettingInItsErrors() throws {

@@ -2,7 +2,7 @@
 
 /// A table that SHOW knows.
 ///
-/// FDS, PEERS and PEER_POOLS are not among them yet.
+/// FDS is not among them yet.
 public enum ShowKind: String, CaseIterable, Sendable {
     case activeSockets = "ACTIVE_SOCKETS"
     case clients = "CLIENTS"
@@ -13,6 +13,8 @@ public enum ShowKind: String, CaseIterable, Sendable {
     case help = "HELP"
     case lists = "LISTS"
     case memory = "MEM"
+    case peerPools = "PEER_POOLS"
+    case peers = "PEERS"
     case pins = "PINS"
     case pools = "POOLS"
     case servers = "SERVERS"
@@ -37,6 +39,8 @@ public enum ShowKind: String, CaseIterable, Sendable {
         case .help: .help
         case .lists: .lists
         case .memory: .memory
+        case .peerPools: .peerPools
+        case .peers: .peers
         case .pins: .pins
         case .pools: .pools
         case .servers: .servers

@@ -24,6 +24,7 @@ public struct SnapshotParts: OptionSet, Sendable {
     public static let memory = SnapshotParts(rawValue: 512)
     public static let state = SnapshotParts(rawValue: 1_024)
     public static let hosts = SnapshotParts(rawValue: 2_048)
+    public static let peers = SnapshotParts(rawValue: 4_096)
 }
 
 /// Everything that SHOW can need.
@@ -38,6 +39,10 @@ public struct ConsoleSnapshot: Sendable {
     public var databases: [DatabaseSnapshot] = []
     /// All users that are known.
     public var users: [UserSnapshot] = []
+    /// The configured peers.
+    public var peers: [PeerSnapshot] = []
+    /// What is under way to peers.
+    public var peerPools: [PeerPoolSnapshot] = []
     /// Totals and averages of each database that has a pool.
     public var statistics: [StatsSnapshot] = []
     /// Totals and averages of all databases together.
@@ -242,6 +247,36 @@ public struct UserSnapshot: Equatable, Sendable {
     /// Starts with nothing of its own.
     public init(name: ByteString) {
         self.name = name
+    }
+}
+
+/// A row of SHOW PEERS.
+public struct PeerSnapshot: Equatable, Sendable {
+    public let id: Int
+    public let host: ByteString
+    public let port: Int
+    public let poolSize: Int
+
+    /// Joins the row's fields.
+    public init(id: Int, host: ByteString, port: Int, poolSize: Int) {
+        self.id = id
+        self.host = host
+        self.port = port
+        self.poolSize = poolSize
+    }
+}
+
+/// A row of SHOW PEER_POOLS.
+public struct PeerPoolSnapshot: Equatable, Sendable {
+    public let id: Int
+    public var clientActiveCancelRequest = 0
+    public var clientWaitingCancelRequest = 0
+    public var serverActiveCancel = 0
+    public var serverLogin = 0
+
+    /// Starts with all counts at zero.
+    public init(id: Int) {
+        self.id = id
     }
 }
 
