@@ -161,6 +161,13 @@ public enum CloseReason: Equatable, Sendable {
         return ["57P01", "57P02", "57P03"].contains(response.sqlState)
     }
 
+    /// Whether a login that failed for this reason may succeed at another host: it was not reached, or
+    /// lets nobody in for now.
+    public var isOfHost: Bool {
+        guard case .serverLoginFailed(let response) = self else { return self != .databaseRemoved }
+        return isTemporary || response.sqlState == "53300"
+    }
+
     /// Whether the log has it as the pooler's error, beside the line about the disconnect.
     public var isPoolerError: Bool { response != nil }
 }

@@ -40,6 +40,8 @@ public struct Pools: Sendable {
     private var indices: [PoolKey: Int] = [:]
     private var databases: [ByteString: DatabaseState] = [:]
     private var users: [ByteString: UserState] = [:]
+    /// Which hosts answer, and how many servers each has.
+    public var hosts = Hosts()
 
     public init() {}
 
@@ -143,17 +145,23 @@ public struct Pools: Sendable {
     // MARK: Servers, within the limits across pools
 
     /// Counts a server that is about to be opened, if its database and user have room for it.
-    public mutating func admitServer(of key: PoolKey, limits: Settings) -> Bool {
+    public mutating func admitServer(
+        of key: PoolKey,
+        at host: HostName,
+        limits: Settings
+    ) -> Bool {
         guard hasRoom(for: key, limits: limits) else { return false }
         databases[key.database, default: DatabaseState()].serverCount += 1
         users[key.user, default: UserState()].serverCount += 1
+        hosts.serverOpened(at: host)
         return true
     }
 
     /// Counts a server that is closed.
-    public mutating func serverClosed(of key: PoolKey) {
+    public mutating func serverClosed(of key: PoolKey, at host: HostName) {
         databases[key.database, default: DatabaseState()].serverCount -= 1
         users[key.user, default: UserState()].serverCount -= 1
+        hosts.serverClosed(at: host)
     }
 
     /// Whether a server more would be within the limits of its database and user.

@@ -195,6 +195,7 @@ extension Worker {
             }
         case .reconnect(let database):
             if let error = unknown(database, verb: "reconnect") { return .failed(error) }
+            shared.pools.withLock { $0.hosts.forgetFailures() }
             for pool in shared.pools.pools(ofDatabase: database) {
                 pool.withLock { $0.forgetFailure() }
             }

@@ -85,10 +85,7 @@ extension Worker {
     private mutating func inspectServer(_ slot: UInt32) {
         switch servers[slot].state {
         case .login:
-            let limit = settings.serverConnectTimeout
-            if limit > 0, now - servers[slot].connectTime >= limit {
-                loginFailed(slot, .serverConnectTimeout)
-            }
+            if isLoginOverdue(slot) { loginFailed(slot, .serverConnectTimeout) }
         case .idle, .used: break
         case .active where servers[slot].task == .listening: inspectListener(slot)
         case .active where servers[slot].task == .awaitingListener: break

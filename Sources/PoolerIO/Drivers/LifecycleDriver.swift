@@ -83,6 +83,7 @@ extension Worker {
         directory.keepDerivedSecrets(of: oldDirectory)
         reloadNumber = number
         adoptSettings()
+        if isChief { shared.pools.withLock { $0.hosts.forgetFailures() } }
         for pool in pools.ids {
             let key = pools[pool].key
             let database = configuration.database(named: key.database)

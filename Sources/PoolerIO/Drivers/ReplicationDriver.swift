@@ -128,6 +128,7 @@ extension Worker {
     ) {
         let pool = servers[slot].pool
         adoptLogin(slot, login)
+        hostLetIn(slot)
         pools[pool].shared.withLock { pool in
             pool.loginSucceeded()
             pool.derivedKeys = login.derivedKeys
@@ -152,13 +153,15 @@ extension Worker {
     mutating func replicationLoginFailed(_ slot: UInt32, _ reason: CloseReason) {
         let pool = servers[slot].pool
         pools[pool].shared.withLock { $0.derivedKeys = nil }
-        if let database = directory.configuration.database(named: pools[pool].key.database) {
-            hosts.failed(database.name, of: database.hosts.count)
-        }
         let client = servers[slot].client
+        let since = client == noSlot ? now : clients[client].requestTime
+        let isHopeless = attemptFailed(slot, reason, since: since)
         if client != noSlot { partForGood(client, from: slot) }
         closeServer(slot, reason)
-        if client != noSlot { closeClient(client, Pool.repeated(reason)) }
+        guard client != noSlot else { return }
+        if isHopeless { return closeClient(client, Pool.repeated(reason)) }
+        queueForReplication(client, pool, isAgain: true)
+        openServersIfWanted(pool)
     }
 
     /// The client is told about its session, in its server's words; from now on they talk.

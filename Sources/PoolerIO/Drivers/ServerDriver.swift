@@ -597,6 +597,7 @@ extension Worker {
         let (id, state, isOutdated) = (
             servers[slot].id, servers[slot].state, servers[slot].isCloseNeeded
         )
+        let host = servers[slot].host
         let (isListener, wasListening) = (
             servers[slot].isListener, servers[slot].task == .listening
         )
@@ -614,7 +615,7 @@ extension Worker {
             if isOutdated { pool.outdatedCount -= 1 }
         }
         let key = pools[pool].key
-        shared.pools.withLock { $0.serverClosed(of: key) }
+        shared.pools.withLock { $0.serverClosed(of: key, at: host) }
         if isListener { listenerClosed(pool, wasReady: wasListening) }
         if let lookup { lookupLost(lookup, reason) }
         openServersIfWanted(pool)

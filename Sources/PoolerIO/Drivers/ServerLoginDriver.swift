@@ -40,21 +40,21 @@ extension Worker {
             }
             return false
         }
-        guard makeRoom(for: pool, closingOwn: client != noSlot) else { return false }
-        let endpoint = endpoint(for: database)
+        let host = host(for: database)
+        guard makeRoom(for: pool, at: host, closingOwn: client != noSlot) else { return false }
         let (number, now) = (shared.takeNumber(), now)
         let id = servers.insert { id in
             Server(
                 id: id,
                 number: number,
                 pool: pool,
-                endpoint: endpoint,
+                host: host,
                 task: .resolving,
                 now: now
             )
         }
         guard let id else {
-            shared.pools.withLock { $0.serverClosed(of: key) }
+            shared.pools.withLock { $0.serverClosed(of: key, at: host) }
             return false
         }
         let isOpened = pools[pool].shared.withLock { pool in
@@ -64,7 +64,7 @@ extension Worker {
         }
         guard isOpened else {
             servers.remove(id.index)
-            shared.pools.withLock { $0.serverClosed(of: key) }
+            shared.pools.withLock { $0.serverClosed(of: key, at: host) }
             return false
         }
         let slot = id.index
@@ -73,7 +73,7 @@ extension Worker {
             listenerOpened(slot)
         }
         if client != noSlot { joinForReplication(client, slot) }
-        switch resolve(endpoint) {
+        switch resolve(servers[slot].endpoint) {
         case .known(let endpoint): servers[slot].endpoint = endpoint
         case .unresolvable:
             loginFailed(slot, .serverNameUnresolved)
@@ -99,9 +99,13 @@ extension Worker {
     ///
     /// - Parameter closingOwn: whether also free servers of its own.
     /// - Returns: whether there was room.
-    private mutating func makeRoom(for pool: PoolID, closingOwn: Bool) -> Bool {
+    private mutating func makeRoom(
+        for pool: PoolID,
+        at host: HostName,
+        closingOwn: Bool
+    ) -> Bool {
         let (key, limits) = (pools[pool].key, pools[pool].settings)
-        while !shared.pools.withLock({ $0.admitServer(of: key, limits: limits) }) {
+        while !shared.pools.withLock({ $0.admitServer(of: key, at: host, limits: limits) }) {
             let lists = shared.pools.withLock {
                 $0.poolsInTheWay(of: key, limits: limits, includingOwn: closingOwn)
             }
@@ -150,18 +154,17 @@ extension Worker {
         for shared in shared.pools.pools([pool]) { adopt(shared) }
     }
 
-    private mutating func endpoint(for database: DatabaseEntry) -> Endpoint {
-        let host: String
-        if database.hosts.isEmpty {
-            host = settings.unixSocketDir.isEmpty ? "/tmp" : settings.unixSocketDir
-        } else {
-            let isFixed = database.loadBalanceHosts == .disable
-            host =
-                database.hosts[
-                    hosts.choice(for: database.name, of: database.hosts.count, isFixed: isFixed)
-                ]
+    /// Where the next server of a database is opened.
+    private func host(for database: DatabaseEntry) -> HostName {
+        let (names, now) = (database.hostNames(unixSocketDir: settings.unixSocketDir), now)
+        return shared.pools.withLock {
+            $0.hosts.choose(
+                for: database.name,
+                among: names,
+                isFixed: database.loadBalanceHosts == .disable,
+                now: now
+            )
         }
-        return Endpoint(host: host, port: database.port)
     }
 
     /// Names have been resolved: the servers that wait for them go on.
@@ -320,11 +323,18 @@ extension Worker {
             fixedParameters.parameterStatus(name: parameter.name, value: parameter.value)
         }
         let fixedParameterBytes = fixedParameters.bytes
+        hostLetIn(slot)
         pools[pool].shared.withLock { pool in
             pool.loginSucceeded()
             pool.derivedKeys = login.derivedKeys
             pool.fixedParameters = fixedParameterBytes
         }
+    }
+
+    /// Somebody has logged in to a server's host.
+    func hostLetIn(_ slot: UInt32) {
+        let name = servers[slot].host
+        shared.pools.withLock { $0.hosts.succeeded(name) }
     }
 
     /// Takes over what a server has said of itself.
@@ -383,19 +393,71 @@ extension Worker {
         return Microseconds(Double(lifetime) * share)
     }
 
+    /// Notes that a server could not be reached or refused the login.
+    ///
+    /// - Parameter since: when the client asked that has waited longest.
+    /// - Returns: whether another host or address is of no use now.
+    func attemptFailed(
+        _ slot: UInt32,
+        _ reason: CloseReason,
+        since: Microseconds
+    ) -> Bool {
+        let (attempt, now) = (attempt(of: slot), now)
+        let pool = servers[slot].pool
+        guard let database = directory.configuration.database(named: pools[pool].key.database)
+        else { return true }
+        let names = database.hostNames(unixSocketDir: settings.unixSocketDir)
+        let (name, longestPause) = (servers[slot].host, settings.serverLoginRetry)
+        return shared.pools.withLock { pools in
+            guard reason.isOfHost else {
+                pools.hosts.moveOn(from: name, for: database.name, among: names)
+                return true
+            }
+            pools.hosts.failed(attempt, reason, now: now, longestPause: longestPause)
+            return pools.hosts.haveFailed(names, since: since, now: now)
+        }
+    }
+
+    private func attempt(of slot: UInt32) -> HostAttempt {
+        HostAttempt(
+            to: servers[slot].host,
+            address: servers[slot].endpoint.host,
+            of: hosts.addressCount(of: servers[slot].host.host),
+            start: servers[slot].connectTime
+        )
+    }
+
+    /// Whether a login takes so long that it had better be made elsewhere.
+    func isLoginOverdue(_ slot: UInt32) -> Bool {
+        let limit = settings.serverConnectTimeout
+        let age = now - servers[slot].connectTime
+        if limit > 0, age >= limit { return true }
+        guard age >= Self.hostPatience,
+            let database = directory.configuration.database(
+                named: pools[servers[slot].pool].key.database
+            )
+        else { return false }
+        let names = database.hostNames(unixSocketDir: settings.unixSocketDir)
+        let attempt = attempt(of: slot)
+        return shared.pools.withLock { $0.hosts.hasAlternative(to: attempt, among: names) }
+    }
+
+    /// For how long a host may be silent while there is another one that is up, in microseconds.
+    private static var hostPatience: Microseconds { .seconds(2) }
+
     /// A server could not be reached or refused the login: clients that have no other server to hope
-    /// for are told why.
+    /// for, at no other host, are told why.
     mutating func loginFailed(_ slot: UInt32, _ reason: CloseReason) {
         let pool = servers[slot].pool
         if servers[slot].replication != .none { return replicationLoginFailed(slot, reason) }
+        let since = pools[pool].shared.withLock { $0.firstWaitTime } ?? now
+        let isHopeless = attemptFailed(slot, reason, since: since)
         let jitter = Double.random(in: 0..<1, using: &random)
         let (start, now) = (servers[slot].connectTime, now)
         pools[pool].shared.withLock { pool in
             pool.derivedKeys = nil
+            guard isHopeless else { return }
             pool.loginFailed(reason, startedAt: start, now: now, jitter: jitter)
-        }
-        if let database = directory.configuration.database(named: pools[pool].key.database) {
-            hosts.failed(database.name, of: database.hosts.count)
         }
         if case .serverLoginFailed = reason {
             // What clients have proved may be out of date.
@@ -403,7 +465,7 @@ extension Worker {
             shared.secrets.withLock { $0.forget(user: user) }
         }
         closeServer(slot, reason)
-        guard !reason.isTemporary else { return }
+        guard isHopeless, !reason.isTemporary else { return }
         let hopeless = pools[pool].shared.withLock {
             $0.sharedServerCount == 0 ? $0.takeAllWaiters() : []
         }

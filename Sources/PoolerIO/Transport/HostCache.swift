@@ -21,7 +21,6 @@ struct HostCache {
 
     private var entries: [String: Entry] = [:]
     private var pending: Set<String> = []
-    private var choices: [ByteString: Int] = [:]
 
     /// The number of names that are being resolved.
     var pendingCount: Int { pending.count }
@@ -62,16 +61,6 @@ struct HostCache {
         )
     }
 
-    /// Which of a database's hosts is to be connected to: the next one each time, or, if the choice is
-    /// fixed, the same one until it fails.
-    mutating func choice(for database: ByteString, of count: Int, isFixed: Bool) -> Int {
-        let choice = choices[database, default: 0] % count
-        if !isFixed { choices[database] = choice + 1 }
-        return choice
-    }
-
-    /// A connection to a database's host failed: the next attempt goes to another one.
-    mutating func failed(_ database: ByteString, of count: Int) {
-        if count > 1 { choices[database, default: 0] += 1 }
-    }
+    /// How many addresses a name has; 1 for what is not known.
+    func addressCount(of name: String) -> Int { max(1, entries[name]?.addresses.count ?? 1) }
 }

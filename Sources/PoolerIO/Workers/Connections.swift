@@ -215,6 +215,8 @@ struct Server: ~Copyable {
     let id: ServerID
     let number: UInt64
     let pool: PoolID
+    /// As the configuration has it.
+    let host: HostName
     var endpoint: Endpoint
     var localAddress = SocketAddress.unix(process: 0)
     var state = ServerState.login
@@ -305,14 +307,15 @@ struct Server: ~Copyable {
         id: ServerID,
         number: UInt64,
         pool: PoolID,
-        endpoint: Endpoint,
+        host: HostName,
         task: Task,
         now: Microseconds
     ) {
         self.id = id
         self.number = number
         self.pool = pool
-        self.endpoint = endpoint
+        self.host = host
+        endpoint = Endpoint(host: host.host, port: host.port)
         self.task = task
         connectTime = now
         requestTime = now

@@ -215,6 +215,7 @@ final class PoolDirectory: Sendable {
     /// Stops or continues to give servers to the clients of a database, or of all.
     func setPaused(_ isPaused: Bool, database: ByteString?) {
         state.withLock { state in
+            if !isPaused { state.pools.hosts.forgetFailures() }
             if let database {
                 state.pools.updateDatabase(database) { $0.isPaused = isPaused }
             } else {

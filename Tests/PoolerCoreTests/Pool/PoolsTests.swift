@@ -99,11 +99,11 @@ import Testing
         Self.open(2, Self.key("d", "u"), limits, in: &pools)
         #expect(pools.hasRoom(for: Self.key("d", "v"), limits: limits))
         Self.open(1, Self.key("d", "v"), limits, in: &pools)
-        #expect(pools.admitServer(of: Self.key("d", "u"), limits: limits) == false)
-        #expect(pools.admitServer(of: Self.key("d", "v"), limits: limits) == false)
+        #expect(pools.admitServer(of: Self.key("d", "u"), at: Self.host, limits: limits) == false)
+        #expect(pools.admitServer(of: Self.key("d", "v"), at: Self.host, limits: limits) == false)
         #expect(pools.state(ofDatabase: "d").serverCount == 3, "the refused do not count")
         #expect(pools.hasRoom(for: Self.key("e", "u"), limits: limits))
-        pools.serverClosed(of: Self.key("d", "v"))
+        pools.serverClosed(of: Self.key("d", "v"), at: Self.host)
         #expect(pools.hasRoom(for: Self.key("d", "u"), limits: limits))
     }
 
@@ -140,6 +140,8 @@ import Testing
 
     // MARK: Support
 
+    private static let host = HostName(host: "a", port: 5432)
+
     private static func key(_ database: ByteString, _ user: ByteString) -> PoolKey {
         PoolKey(database: database, user: user)
     }
@@ -151,7 +153,7 @@ import Testing
         in pools: inout Pools
     ) {
         for _ in 0..<count {
-            #expect(pools.admitServer(of: key, limits: limits) == true)
+            #expect(pools.admitServer(of: key, at: Self.host, limits: limits) == true)
         }
     }
 }
