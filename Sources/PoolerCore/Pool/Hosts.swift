@@ -60,6 +60,8 @@ public struct HostState: Equatable, Sendable {
     public fileprivate(set) var serverCount = 0
     /// Whether nobody could log in when that was last tried.
     public fileprivate(set) var isDown = false
+    /// How many connections PostgreSQL has there for others than superusers, if it has been asked.
+    public fileprivate(set) var capacity: Int?
     /// Why the last attempt failed that did, until one succeeds.
     public fileprivate(set) var failure: CloseReason?
     fileprivate var failedAddresses: Set<String> = []
@@ -76,6 +78,9 @@ public struct Hosts: Sendable {
 
     /// The first pause before a host that is down is tried again; it doubles, up to server_login_retry.
     private static let firstRetryDelay: Microseconds = 100_000
+
+    /// For how long one attempt at a host that is down keeps others from it.
+    private static let attemptTime: Microseconds = 2_000_000
 
     public init() {}
 
@@ -105,8 +110,8 @@ public struct Hosts: Sendable {
             ?? 0
         choices[database] = isFixed ? index : (index + 1) % names.count
         // Whoever comes next goes elsewhere until it is known how this attempt ends.
-        if let state = states[names[index]], state.isDown {
-            states[names[index]]?.retryTime = now + Self.delay(after: state.failureCount, .max)
+        if state(of: names[index]).isDown {
+            states[names[index]]?.retryTime = now + Self.attemptTime
         }
         return names[index]
     }
@@ -166,9 +171,9 @@ public struct Hosts: Sendable {
     public mutating func succeeded(_ name: HostName) {
         guard states[name]?.failure != nil else { return }
         change(name) { state in
-            let count = state.serverCount
+            let (count, capacity) = (state.serverCount, state.capacity)
             state = HostState()
-            state.serverCount = count
+            (state.serverCount, state.capacity) = (count, capacity)
         }
     }
 
@@ -195,7 +200,30 @@ public struct Hosts: Sendable {
 
     /// Counts a server that is closed.
     public mutating func serverClosed(at name: HostName) {
-        change(name) { $0.serverCount -= 1 }
+        change(name) { state in
+            state.serverCount -= 1
+            // It may have been started again with another limit when somebody comes back.
+            if state.serverCount == 0 { state.capacity = nil }
+        }
+    }
+
+    /// PostgreSQL has said how many connections others than superusers can have.
+    public mutating func learned(capacity: Int, of name: HostName) {
+        states[name]?.capacity = capacity
+    }
+
+    /// Whether a host has as many servers as it may have.
+    ///
+    /// - Parameter othersCount: how many others come first.
+    public func isFull(_ name: HostName, _ limit: HostLimit, behind othersCount: Int = 0) -> Bool {
+        let state = state(of: name)
+        guard let most = limit.serverCount(capacity: state.capacity) else { return false }
+        return state.serverCount + othersCount >= most
+    }
+
+    /// All hosts that have servers, or of which anything else is known.
+    public var names: [HostName] {
+        states.keys.sorted { ($0.host, $0.port) < ($1.host, $1.port) }
     }
 
     /// Changes what is known of a host, and forgets it when that is nothing.

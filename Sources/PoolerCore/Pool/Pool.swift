@@ -48,6 +48,8 @@ public struct Pool: ~Copyable {
     public var settings: Settings
     /// Whether clients get no servers for now (PAUSE).
     public var isPaused = false
+    /// Whether other pools wait for its servers, because of a limit across pools.
+    public var isContended = false
     /// Whether nobody can come in any more: the next client makes another pool.
     public var isForgotten = false
     /// Clients that have logged in, with or without a server.
@@ -84,6 +86,8 @@ public struct Pool: ~Copyable {
     public private(set) var replicationLoginCount = 0
     /// All servers, in the order in which they were opened.
     public private(set) var servers: [ServerID] = []
+    /// Where they are.
+    private var hosts: [ServerID: HostName] = [:]
     /// Names of custom settings, in small letters, that sessions may have set.
     public private(set) var customNames: Set<ByteString> = []
     /// The custom settings that its servers know.
@@ -165,8 +169,13 @@ public struct Pool: ~Copyable {
     private var workingCount: Int { servers.count - listenerCount }
 
     /// Adds a new server, which starts in the login state.
-    public mutating func serverOpened(_ server: ServerID, asListener: Bool = false) {
+    public mutating func serverOpened(
+        _ server: ServerID,
+        at host: HostName? = nil,
+        asListener: Bool = false
+    ) {
         servers.append(server)
+        hosts[server] = host
         loginCount += 1
         if asListener { listenerCount += 1 }
     }
@@ -193,6 +202,12 @@ public struct Pool: ~Copyable {
         count(1, in: new)
     }
 
+    /// The servers at a host, or all.
+    public func servers(at host: HostName?) -> [ServerID] {
+        guard let host else { return servers }
+        return servers.filter { hosts[$0] == host }
+    }
+
     /// Forgets a server that is closed.
     public mutating func serverClosed(
         _ server: ServerID,
@@ -201,6 +216,7 @@ public struct Pool: ~Copyable {
     ) {
         count(-1, in: state)
         if asListener { listenerCount -= 1 }
+        hosts[server] = nil
         if let index = servers.firstIndex(of: server) { servers.remove(at: index) }
     }
 
@@ -314,6 +330,11 @@ public struct Pool: ~Copyable {
             .compactMap(\.self).min()
     }
 
+    /// Since when the client waits that has waited longest for a server of the pool's.
+    public var firstSharedWaitTime: Microseconds? {
+        [waiters.first?.since, newServerWaiters.first?.since].compactMap(\.self).min()
+    }
+
     /// Puts a client whose server turned out to be dead before everybody else.
     ///
     /// - Parameter since: when it asked for its first server.
@@ -331,7 +352,7 @@ public struct Pool: ~Copyable {
 
     /// What has to be looked at before a server is taken or freed: 0 if there is nothing, because
     /// nobody waits, the pool is not paused and has no server too many.
-    public var gate: Int { waiterCount << 1 | (isPaused || surplus > 0 ? 1 : 0) }
+    public var gate: Int { waiterCount << 1 | (isPaused || isContended || surplus > 0 ? 1 : 0) }
 
     // MARK: Opening servers
 

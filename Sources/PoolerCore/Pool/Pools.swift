@@ -42,6 +42,8 @@ public struct Pools: Sendable {
     private var users: [ByteString: UserState] = [:]
     /// Which hosts answer, and how many servers each has.
     public var hosts = Hosts()
+    /// Who waits for room within a limit.
+    public private(set) var claims = Claims()
 
     public init() {}
 
@@ -144,13 +146,26 @@ public struct Pools: Sendable {
 
     // MARK: Servers, within the limits across pools
 
-    /// Counts a server that is about to be opened, if its database and user have room for it.
+    /// Counts a server that is about to be opened, if its database, user and host have room for it, and
+    /// for those who have waited longer.
+    ///
+    /// - Parameter claim: who waits for it; remembered if there is no room. Nil if nobody does.
     public mutating func admitServer(
         of key: PoolKey,
         at host: HostName,
-        limits: Settings
+        limits: Settings,
+        claim: Claim? = nil,
+        now: Microseconds = 0
     ) -> Bool {
-        guard hasRoom(for: key, limits: limits) else { return false }
+        let claims = claims
+        let full = fullLimits(for: key, at: host, limits) {
+            claims.countAhead(of: claim, within: $0, key: key, host: host)
+        }
+        guard full.isEmpty else {
+            if let claim { self.claims.add(claim, for: full, now: now) }
+            return false
+        }
+        if let claim { self.claims.remove(claim) }
         databases[key.database, default: DatabaseState()].serverCount += 1
         users[key.user, default: UserState()].serverCount += 1
         hosts.serverOpened(at: host)
@@ -158,44 +173,94 @@ public struct Pools: Sendable {
     }
 
     /// Counts a server that is closed.
-    public mutating func serverClosed(of key: PoolKey, at host: HostName) {
+    ///
+    /// - Returns: who may have room now.
+    @discardableResult
+    public mutating func serverClosed(of key: PoolKey, at host: HostName) -> Claim? {
         databases[key.database, default: DatabaseState()].serverCount -= 1
         users[key.user, default: UserState()].serverCount -= 1
         hosts.serverClosed(at: host)
+        return claims.isEmpty ? nil : claims.first(after: key, at: host)
     }
 
-    /// Whether a server more would be within the limits of its database and user.
-    public func hasRoom(for key: PoolKey, limits: Settings) -> Bool {
-        !isDatabaseFull(key, limits) && !isUserFull(key, limits)
+    /// Whether a server more would be within the limits of its database, user and host, and leave room for
+    /// all who wait for it.
+    public func hasRoom(for key: PoolKey, at host: HostName, limits: Settings) -> Bool {
+        fullLimits(for: key, at: host, limits) {
+            claims.countAhead(of: nil, within: $0, key: key, host: host)
+        }.isEmpty
+    }
+
+    /// The limits that a server more would exceed.
+    ///
+    /// - Parameter ahead: how many others come first within a limit.
+    private func fullLimits(
+        for key: PoolKey,
+        at host: HostName,
+        _ limits: Settings,
+        ahead: (SharedLimits) -> Int = { _ in 0 }
+    ) -> SharedLimits {
+        var full: SharedLimits = []
+        let databaseCount = state(ofDatabase: key.database).serverCount
+        if limits.maxDBConnections > 0,
+            databaseCount + ahead(.ofDatabase) >= limits.maxDBConnections
+        {
+            full.insert(.ofDatabase)
+        }
+        let userCount = state(ofUser: key.user).serverCount
+        if limits.maxUserConnections > 0,
+            userCount + ahead(.ofUser) >= limits.maxUserConnections
+        {
+            full.insert(.ofUser)
+        }
+        if hosts.isFull(host, limits.maxHostConnections, behind: ahead(.ofHost)) {
+            full.insert(.ofHost)
+        }
+        return full
     }
 
     /// The pools that share a limit which `key` has reached: a free server of one of each list has to
-    /// make room.
+    /// make room, and where it says so one at that host.
     ///
     /// - Parameter includingOwn: whether it can be one of the pool's own.
     public func poolsInTheWay(
         of key: PoolKey,
+        at host: HostName,
         limits: Settings,
         includingOwn: Bool = false
-    ) -> [[PoolID]] {
-        var lists: [[PoolID]] = []
-        if isDatabaseFull(key, limits) {
-            lists.append(pools { (includingOwn || $0 != key) && $0.database == key.database })
+    ) -> [(pools: [PoolID], host: HostName?)] {
+        var lists: [(pools: [PoolID], host: HostName?)] = []
+        let full = fullLimits(for: key, at: host, limits)
+        if full.contains(.ofDatabase) {
+            let ids = pools { (includingOwn || $0 != key) && $0.database == key.database }
+            lists.append((ids, nil))
         }
-        if isUserFull(key, limits) {
-            lists.append(pools { (includingOwn || $0 != key) && $0.user == key.user })
+        if full.contains(.ofUser) {
+            lists.append((pools { (includingOwn || $0 != key) && $0.user == key.user }, nil))
+        }
+        if full.contains(.ofHost) {
+            lists.append((pools { includingOwn || $0 != key }, host))
         }
         return lists
     }
 
-    private func isDatabaseFull(_ key: PoolKey, _ limits: Settings) -> Bool {
-        limits.maxDBConnections > 0
-            && state(ofDatabase: key.database).serverCount >= limits.maxDBConnections
+    /// Whether a server that is free has to be closed for another pool.
+    ///
+    /// - Parameter since: when the pool's own client asked that has waited longest; nil if none waits.
+    public func mustYield(
+        _ key: PoolKey,
+        at host: HostName,
+        since: Microseconds?,
+        now: Microseconds
+    ) -> Bool {
+        claims.mustYield(key, at: host, since: since, now: now)
     }
 
-    private func isUserFull(_ key: PoolKey, _ limits: Settings) -> Bool {
-        limits.maxUserConnections > 0
-            && state(ofUser: key.user).serverCount >= limits.maxUserConnections
+    /// The pools whose servers others wait for; claims that are void are forgotten.
+    public mutating func contendedPools(now: Microseconds) -> Set<PoolID> {
+        claims.prune(now: now)
+        if claims.isEmpty { return [] }
+        return Set(pools { claims.concern($0) })
     }
 
     private func pools(where matches: (PoolKey) -> Bool) -> [PoolID] {

@@ -26,7 +26,7 @@ private func sampleValues(_ kind: SettingKind) -> String {
     switch kind {
     case .keyword(let words): "\n;; One of: \(words.joined(separator: ", "))."
     case .duration: " In seconds."
-    case .bool, .int, .fileMode, .text, .path, .list: ""
+    case .bool, .int, .fileMode, .text, .path, .list, .countOrPercentage: ""
     }
 }
 

@@ -33,6 +33,7 @@ public enum SettingKind: Sendable, Equatable {
     case text
     case path
     case list
+    case countOrPercentage
 }
 
 /// A pair of functions between text and value.
@@ -172,6 +173,17 @@ extension SettingCodec<ByteString> {
 extension SettingCodec<ServerCheckQuery> {
     static let serverCheckQuery = SettingCodec(kind: .text) {
         ServerCheckQuery(settingText: $0)
+    } render: {
+        $0.settingText
+    }
+}
+
+extension SettingCodec<HostLimit> {
+    static let hostLimit = SettingCodec(kind: .countOrPercentage) { text throws(SettingError) in
+        guard let limit = HostLimit(settingText: text) else {
+            throw .expected("a whole number, or a percentage from 1% to 100%", found: text)
+        }
+        return limit
     } render: {
         $0.settingText
     }

@@ -72,6 +72,8 @@ public struct Settings: Sendable, Equatable {
     public var maxClientConn = 10_000
     public var maxDBConnections = 0
     public var maxDBClientConnections = 0
+    /// For each host, over all pools.
+    public var maxHostConnections = HostLimit.none
     public var maxUserConnections = 0
     public var maxUserClientConnections = 0
     public var serverRoundRobin = false

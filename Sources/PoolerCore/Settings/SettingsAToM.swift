@@ -417,6 +417,15 @@ let settingsAToM: [SettingRow] = [
         override: .in(.databases, at: \.maxDBConnections),
         doc: "Server connections per database, all users together. 0 = unlimited."
     ),
+    .value(
+        "max_host_connections",
+        \.maxHostConnections,
+        .hostLimit,
+        .live,
+        .pooling,
+        doc:
+            "Server connections per host, or `75%` of what PostgreSQL allows others than superusers. 0 = no limit."
+    ),
     .int(
         "max_packet_size",
         \.maxPacketSize,

@@ -35,6 +35,7 @@ private func kindText(_ kind: SettingKind) -> String {
     case .text: "text"
     case .path: "path"
     case .list: "list"
+    case .countOrPercentage: "a number, or `1%` to `100%`"
     }
 }
 

@@ -20,6 +20,7 @@ extension Worker {
         inspectPeers()
         inspectServers()
         if isChief {
+            shared.pools.markContended(now: now)
             for pool in shared.pools.pools() { adopt(pool) }
         }
         for pool in pools.ids { inspectPool(pool) }
@@ -197,13 +198,15 @@ extension Worker {
         let (clientCount, isBelowMinimum) = shared.withLock {
             ($0.clientCount, $0.isBelowMinimum(now: now))
         }
-        let forcedUser =
-            directory.configuration.database(named: pools[pool].key.database)?.user
-        let isWanted = clientCount > 0 || forcedUser == pools[pool].key.user
+        let database = directory.configuration.database(named: pools[pool].key.database)
+        let isWanted = clientCount > 0 || database?.user == pools[pool].key.user
+        let hosts = database?.hostNames(unixSocketDir: settings.unixSocketDir) ?? []
         // No other pool's server is closed for it: that pool may have a minimum too.
         let (key, limits) = (pools[pool].key, pools[pool].settings)
         if isWanted && lifecycle.opensServers && isBelowMinimum
-            && self.shared.pools.withLock({ $0.hasRoom(for: key, limits: limits) })
+            && self.shared.pools.withLock({ pools in
+                hosts.contains { pools.hasRoom(for: key, at: $0, limits: limits) }
+            })
         {
             openServer(pool) { $0.isBelowMinimum(now: now) }
         }

@@ -405,7 +405,15 @@ extension Worker {
         let pool = servers[server].pool
         if pools[pool].gate.isOpen { return nil }
         let (isNew, now) = (!servers[server].hasServed, now)
-        return pools[pool].shared.withLock { $0.reasonToCloseFree(isNew: isNew, now: now) }
+        let (reason, isContended, since) = pools[pool].shared.withLock {
+            ($0.reasonToCloseFree(isNew: isNew, now: now), $0.isContended, $0.firstSharedWaitTime)
+        }
+        guard reason == nil, isContended, !isNew else { return reason }
+        let (key, host) = (pools[pool].key, servers[server].host)
+        let mustYield = shared.pools.withLock {
+            $0.mustYield(key, at: host, since: since, now: now)
+        }
+        return mustYield ? .evicted : nil
     }
 
     /// Lets any worker take a free server, and sees to those who began to wait meanwhile.

@@ -106,7 +106,7 @@ extension Worker {
                     mustRestore = true
                 }
             } else if servers[slot].probe != nil || servers[slot].task == .surveying
-                || servers[slot].lookup != nil
+                || servers[slot].task == .measuring || servers[slot].lookup != nil
             {
                 keepAnswer(slot, bytes.extracting(offset..<step.end))
             }
@@ -448,6 +448,7 @@ extension Worker {
         switch task {
         case .none, .resolving, .connecting, .loggingIn:
             break
+        case .measuring: isIdle ? measured(slot, error) : closeServer(slot, .checkFailed)
         case .settingUp:
             if let error { logServer(slot, .warning, "connect_query failed: \(error.message)") }
             if servers[slot].replication != .none {
@@ -615,7 +616,7 @@ extension Worker {
             if isOutdated { pool.outdatedCount -= 1 }
         }
         let key = pools[pool].key
-        shared.pools.withLock { $0.serverClosed(of: key, at: host) }
+        placeIsFree(of: key, at: host)
         if isListener { listenerClosed(pool, wasReady: wasListening) }
         if let lookup { lookupLost(lookup, reason) }
         openServersIfWanted(pool)

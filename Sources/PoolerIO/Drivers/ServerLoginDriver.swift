@@ -41,7 +41,7 @@ extension Worker {
             return false
         }
         let host = host(for: database)
-        guard makeRoom(for: pool, at: host, closingOwn: client != noSlot) else { return false }
+        guard makeRoom(for: pool, at: host, client: client) else { return false }
         let (number, now) = (shared.takeNumber(), now)
         let id = servers.insert { id in
             Server(
@@ -54,17 +54,17 @@ extension Worker {
             )
         }
         guard let id else {
-            shared.pools.withLock { $0.serverClosed(of: key, at: host) }
+            placeIsFree(of: key, at: host)
             return false
         }
         let isOpened = pools[pool].shared.withLock { pool in
             guard isWanted(&pool) else { return false }
-            pool.serverOpened(id, asListener: asListener)
+            pool.serverOpened(id, at: host, asListener: asListener)
             return true
         }
         guard isOpened else {
             servers.remove(id.index)
-            shared.pools.withLock { $0.serverClosed(of: key, at: host) }
+            placeIsFree(of: key, at: host)
             return false
         }
         let slot = id.index
@@ -97,30 +97,65 @@ extension Worker {
 
     /// Counts a server more for a pool; where a limit is met, free servers of other pools make room.
     ///
-    /// - Parameter closingOwn: whether also free servers of its own.
+    /// - Parameter client: whose own it is to be; then also free servers of the pool itself do.
     /// - Returns: whether there was room.
     private mutating func makeRoom(
         for pool: PoolID,
         at host: HostName,
-        closingOwn: Bool
+        client: UInt32
     ) -> Bool {
-        let (key, limits) = (pools[pool].key, pools[pool].settings)
-        while !shared.pools.withLock({ $0.admitServer(of: key, at: host, limits: limits) }) {
+        let (key, limits, now) = (pools[pool].key, pools[pool].settings, now)
+        let isForReplication = client != noSlot
+        let since: Microseconds? =
+            isForReplication
+            ? clients[client].requestTime
+            : pools[pool].shared.withLock { $0.firstSharedWaitTime }
+        let claim = since.map {
+            Claim(of: key, at: host, since: $0, isForReplication: isForReplication, worker: id)
+        }
+        while true {
+            let isAdmitted = shared.pools.withLock {
+                $0.admitServer(
+                    of: key,
+                    at: host,
+                    limits: limits,
+                    claim: claim,
+                    now: now
+                )
+            }
+            if isAdmitted { return true }
             let lists = shared.pools.withLock {
-                $0.poolsInTheWay(of: key, limits: limits, includingOwn: closingOwn)
+                $0.poolsInTheWay(
+                    of: key,
+                    at: host,
+                    limits: limits,
+                    includingOwn: isForReplication
+                )
             }
             var victims: [(server: ServerID, home: WorkerID)] = []
             for list in lists {
-                let candidates = shared.pools.pools(list).compactMap {
-                    $0.longestFreeServer(servers)
+                let candidates = shared.pools.pools(list.pools).compactMap {
+                    $0.longestFreeServer(servers, at: list.host)
                 }
-                guard let victim = candidates.first else { return false }
+                guard let victim = candidates.first else {
+                    shared.pools.markContended(now: now)
+                    return false
+                }
                 victims.append(victim)
             }
-            guard let victim = victims.first else { continue }
+            // There is room, but for others.
+            guard let victim = victims.first else { return false }
             guard evict(victim.server, from: victim.home, .evicted, for: pool) else { return false }
         }
-        return true
+    }
+
+    /// A server less is counted: those who have waited longest for its place may open one.
+    func placeIsFree(of key: PoolKey, at host: HostName) {
+        let (pool, worker) = shared.pools.withLock { pools in
+            let claim = pools.serverClosed(of: key, at: host)
+            return (claim.flatMap { pools.id(of: $0.key) }, claim?.worker)
+        }
+        if let pool, let worker { shared.post(.roomMade(pool), to: worker) }
     }
 
     /// Closes a free server, wherever it is at home, to make room for a pool.
@@ -356,8 +391,37 @@ extension Worker {
         servers[slot].settings = state
     }
 
-    /// Runs connect_query, if there is one.
+    /// Asks a server what its host allows, if that has to be known, and then runs connect_query.
     private mutating func setUpServer(_ slot: UInt32) {
+        let host = servers[slot].host
+        guard case .percentage = settings.maxHostConnections,
+            shared.pools.withLock({ $0.hosts.state(of: host).capacity == nil })
+        else { return runConnectQuery(slot) }
+        servers[slot].task = .measuring
+        servers[slot].taskAnswer = []
+        move(slot, to: .tested)
+        sendInternal(HostLimit.question, to: slot)
+    }
+
+    /// A server has said how many connections its host has.
+    mutating func measured(_ slot: UInt32, _ error: ErrorResponse?) {
+        let answer = exchange(&servers[slot].taskAnswer, with: [])
+        let host = servers[slot].host
+        if error == nil, let capacity = HostLimit.capacity(answer: unsafe answer.span.bytes) {
+            shared.pools.withLock { $0.hosts.learned(capacity: capacity, of: host) }
+        } else {
+            let reason = error?.message.text ?? "unreadable answer"
+            logServer(
+                slot,
+                .warning,
+                "cannot tell what max_host_connections is a share of: \(reason)"
+            )
+        }
+        runConnectQuery(slot)
+    }
+
+    /// Runs connect_query, if there is one.
+    private mutating func runConnectQuery(_ slot: UInt32) {
         let pool = servers[slot].pool
         if let database = directory.configuration.database(named: pools[pool].key.database),
             let query = database.connectQuery, !query.isEmpty

@@ -88,6 +88,7 @@ extension Worker {
         if parts.contains(.pools) { snapshot.pools = poolSnapshots(all) }
         if parts.contains(.databases) { snapshot.databases = databaseSnapshots(all) }
         if parts.contains(.users) { snapshot.users = userSnapshots() }
+        if parts.contains(.serverHosts) { snapshot.serverHosts = serverHostSnapshots() }
         if parts.contains(.peers) {
             snapshot.peers = peerSnapshots()
             snapshot.peerPools = peerPoolSnapshots()
@@ -344,6 +345,22 @@ extension Worker {
         row.isPaused = state.isPaused || lifecycle.isPaused
         row.isDisabled = state.isDisabled
         return row
+    }
+
+    private func serverHostSnapshots() -> [ServerHostSnapshot] {
+        let configuration = directory.configuration
+        let entries =
+            Array(configuration.databases.values)
+            + [configuration.wildcardDatabase].compactMap(\.self)
+        let directories = settings.unixSocketDir
+        var names = Set(entries.flatMap { $0.hostNames(unixSocketDir: directories) })
+        let hosts = shared.pools.withLock { $0.hosts }
+        names.formUnion(hosts.names)
+        return names.sorted { ($0.host, $0.port) < ($1.host, $1.port) }.map { name in
+            let state = hosts.state(of: name)
+            let limit = settings.maxHostConnections.serverCount(capacity: state.capacity)
+            return ServerHostSnapshot(name: name, state: state, limit: limit ?? 0)
+        }
     }
 
     private func userSnapshots() -> [UserSnapshot] {

@@ -179,6 +179,8 @@ struct Server: ~Copyable {
         case resolving
         case connecting
         case loggingIn
+        /// Being asked how many connections its host has, for max_host_connections.
+        case measuring
         /// connect_query.
         case settingUp
         /// server_check_query, before a client gets it.

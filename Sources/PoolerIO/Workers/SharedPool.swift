@@ -133,9 +133,12 @@ final class SharedPool: Sendable {
         withLock { $0.takeWaiter(near: worker, in: settings, insisting: insisting) }
     }
 
-    /// The server that has been free for longest; somebody may take it at any time.
-    func longestFreeServer(_ servers: Servers) -> (server: ServerID, home: WorkerID)? {
-        Self.longestFree(of: withLock { $0.servers }, servers)
+    /// The server that has been free for longest, at a host or anywhere; somebody may take it at any time.
+    func longestFreeServer(
+        _ servers: Servers,
+        at host: HostName? = nil
+    ) -> (server: ServerID, home: WorkerID)? {
+        Self.longestFree(of: withLock { $0.servers(at: host) }, servers)
     }
 }
 
@@ -163,6 +166,8 @@ final class PoolDirectory: Sendable {
         var shared: [SharedPool?] = []
         /// Whether PAUSE without a database is in force.
         var isPaused = false
+        /// Whether any pool is marked so.
+        var isContended = false
     }
 
     private let state = Locked(State())
@@ -210,6 +215,19 @@ final class PoolDirectory: Sendable {
     /// The pools with these ids.
     func pools(_ ids: [PoolID]) -> [SharedPool] {
         state.withLock { state in ids.compactMap { state.shared[$0.index] } }
+    }
+
+    /// Marks the pools whose servers others wait for.
+    func markContended(now: Microseconds) {
+        state.withLock { state in
+            guard !state.pools.claims.isEmpty || state.isContended else { return }
+            let contended = state.pools.contendedPools(now: now)
+            state.isContended = !contended.isEmpty
+            for pool in state.shared.compactMap(\.self) {
+                let isContended = contended.contains(pool.id)
+                pool.withLock { $0.isContended = isContended }
+            }
+        }
     }
 
     /// Stops or continues to give servers to the clients of a database, or of all.

@@ -74,6 +74,13 @@ import Testing
             current_connections:i max_user_client_connections:i current_client_connections:i
             """
         ),
+        (
+            "HOSTS",
+            """
+            host:t port:i state:t current_connections:i max_connections:i server_connections:i \
+            last_error:t
+            """
+        ),
         ("LISTS", "list:t items:i"),
         ("CONFIG", "key:t value:t default:t changeable:t"),
         ("MEM", "name:t size:i used:i free:i memtotal:i"),

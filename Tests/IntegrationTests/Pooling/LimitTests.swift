@@ -114,6 +114,64 @@ import Testing
         }
     }
 
+    @Test func maxHostConnectionsCountsAllPools() throws {
+        try withPooler(["max_host_connections": "2", "default_pool_size": "5"]) { pooler in
+            let clients = [
+                try pooler.connect(), try pooler.connect(user: "other", database: "other"),
+            ]
+            try #expect(Self.serves(2, of: clients))
+            let late = pooler.startConnecting(database: "other")
+            let host = try pooler.show("HOSTS").first { $0["current_connections"] == "2" }
+            #expect(host?["host"] == "127.0.0.1")
+            #expect(host?["state"] == "up")
+            #expect(host?["max_connections"] == "2")
+            for client in clients { _ = try client.receive() }
+            try clients[0].query("commit")
+            try late.finishConnecting()
+            try #expect(late.value("select current_database()") == "other")
+        }
+    }
+
+    /// PostgreSQL itself says what a percentage is of.
+    @Test func maxHostConnectionsAsAShare() throws {
+        try withPooler(["max_host_connections": "50%"]) { pooler in
+            try pooler.connect().query("select 1")
+            let superuser = try pooler.server.superuser()
+            defer { superuser.close() }
+            let all = try superuser.value(
+                "select current_setting('max_connections')::int"
+                    + " - current_setting('superuser_reserved_connections')::int"
+            )
+            let count = Int(all ?? "") ?? 0
+            let host = try pooler.show("HOSTS").first { $0["server_connections"] == all }
+            #expect(host?["max_connections"] == String(count / 2))
+        }
+    }
+
+    /// One pool has the only server and clients without end; another one's client gets its turn.
+    @Test(arguments: ["max_host_connections", "max_user_connections"])
+    func aBusyPoolDoesNotStarveAnother(limit: String) throws {
+        try withPooler([limit: "1", "default_pool_size": "5"]) { pooler in
+            let busy = try pooler.connect(3)
+            for client in busy { try client.send("select pg_sleep(0.01)") }
+            for _ in 0..<3 {
+                let quiet = pooler.startConnecting(database: "other")
+                var isServed = false
+                let deadline = Deadline(in: .patience)
+                while !isServed && !deadline.hasPassed {
+                    for client in busy {
+                        try #expect(client.receive().error == nil)
+                        try client.send("select pg_sleep(0.01)")
+                    }
+                    isServed = (try? quiet.finishConnecting(within: .milliseconds(1))) != nil
+                }
+                #expect(isServed)
+                quiet.close()
+            }
+            for client in busy { try #expect(client.receive().error == nil) }
+        }
+    }
+
     @Test func maxClientConnections() throws {
         try withPooler(["max_client_conn": "3"]) { pooler in
             let clients = try pooler.connect(3)

@@ -6,7 +6,7 @@ import Foundation
 /// What is expected of one setting.
 struct SettingExpectation {
     enum Values: Equatable {
-        case bool, seconds, secondsAtLeast(Int), word, text, fileMode
+        case bool, seconds, secondsAtLeast(Int), word, text, fileMode, countOrPercentage
         case number(ClosedRange<Int>)
 
         /// A value that is not taken, and how the error about it begins.
@@ -18,6 +18,7 @@ struct SettingExpectation {
                 ("0", "expected a number of seconds from \(least) to 10000000000, such as")
             case .word: ("nonsense", "expected ")
             case .text: nil
+            case .countOrPercentage: ("0%", "expected a whole number, or a percentage from 1% to 100%")
             case .fileMode: ("777", "expected an octal number from 0 to 0777")
             case .number(let range):
                 (
@@ -66,6 +67,7 @@ struct SettingExpectation {
         case "word": return .word
         case "text": return .text
         case "mode": return .fileMode
+        case "limit": return .countOrPercentage
         default: break
         }
         let parts = word.components(separatedBy: "...")
@@ -132,6 +134,7 @@ struct SettingExpectation {
         max_client_conn 0...2147483647 live - LimitTests.maxClientConnections = 100 / 10000
         max_db_client_connections 0...2147483647 live d SettingEffectTests.maxDBClientConnections = 0
         max_db_connections 0...2147483647 live d LimitTests.maxDBConnectionsCountsAllUsers = 0
+        max_host_connections limit live - LimitTests.maxHostConnectionsCountsAllPools = 0
         max_packet_size 1024...4294967295 live - SettingEffectTests.maxPacketSize = 2147483647
         max_pinned 0...2147483647 live - PinTests.tooManyPinsAreRefused = 0
         max_prepared_statements 0...2147483647 live - PreparedStatementTests.thousandsOfStatements = 200
@@ -140,6 +143,7 @@ struct SettingExpectation {
         min_pool_size 0...2147483647 live d LimitTests.theMinimumIsKept = 0
         notification_loss word live - ListenerTests.clientsAreEndedAfterALossIfThatIsWanted = notice
         notification_queue 1024...2147483647 live - ListenerTests.whoDoesNotReadIsDisconnected = 1048576
+        peer_id 0...16383 live - PeerTests.poolersThatShareAPortCancelForOneAnother = 0
         pidfile text start - ProcessTests.aDaemon =
         pin_notice bool live du PinTests.clientsAreToldOfPins = 0
         pin_timeout seconds live - PinTests.idlePinsEndAtPinTimeout = 0

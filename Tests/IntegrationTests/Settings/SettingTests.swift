@@ -59,6 +59,7 @@ import Testing
         case .bool: return value == "0" ? "1" : "0"
         case .seconds, .secondsAtLeast: return "77.5"
         case .fileMode: return "448"
+        case .countOrPercentage: return "75%"
         case .number(let range): return "\(range.upperBound / 2 + 1)"
         case .text: return "something else"
         case .word:

@@ -45,13 +45,20 @@ import Testing
         (.dnsHosts, "hostname:t ttl:b addrs:t"),
         (.dnsZones, "zonename:t serial:b count:i"),
         (.help, ""),
+        (
+            .hosts,
+            """
+            host:t port:i state:t current_connections:i max_connections:i server_connections:i \
+            last_error:t
+            """
+        ),
         (.lists, "list:t items:i"),
         (.memory, "name:t size:i used:i free:i memtotal:i"),
+        (.peers, "peer_id:i host:t port:i pool_size:i"),
         (
             .peerPools,
             "peer_id:i cl_active_cancel_req:i cl_waiting_cancel_req:i sv_active_cancel:i sv_login:i"
         ),
-        (.peers, "peer_id:i host:t port:i pool_size:i"),
         (.pins, "database:t user:t server:t client:t reasons:t since:t statement:t"),
         (
             .pools,
@@ -122,8 +129,9 @@ import Testing
     @Test func tablesAskForNoMoreThanTheyShow() {
         let expected: [ShowKind: SnapshotParts] = [
             .activeSockets: [.clients, .servers], .clients: .clients, .config: .settings,
-            .databases: .databases, .dnsHosts: .hosts, .dnsZones: [], .help: [], .lists: .lists,
-            .memory: .memory, .peers: .peers, .peerPools: .peers, .pins: .servers, .pools: .pools,
+            .databases: .databases, .dnsHosts: .hosts, .dnsZones: [], .help: [],
+            .hosts: .serverHosts, .lists: .lists, .memory: .memory, .peers: .peers,
+            .peerPools: .peers, .pins: .servers, .pools: .pools,
             .servers: .servers, .sockets: [.clients, .servers], .state: .state,
             .stats: .statistics, .statsAverages: .statistics, .statsTotals: .statistics,
             .totals: .overall, .users: .users, .version: [],

@@ -74,6 +74,19 @@ import Testing
         #expect(Self.choices(&hosts, 5, now: 100_000) == ["c", "a", "b", "c", "b"])
     }
 
+    /// An attempt that was not made after all holds nobody up for long.
+    @Test func aChoiceIsNotForEver() {
+        var hosts = Hosts()
+        var now: Microseconds = 0
+        for _ in 0..<20 {
+            Self.fail(Self.a, in: &hosts, now: now)
+            now += .seconds(20)
+        }
+        #expect(Self.choices(&hosts, 3, now: now).contains("a"))
+        #expect(!Self.choices(&hosts, 3, now: now + 1_999_999).contains("a"))
+        #expect(Self.choices(&hosts, 3, now: now + 2_000_000).contains("a"))
+    }
+
     @Test func thePauseGrowsUpToALimit() {
         var hosts = Hosts()
         var now: Microseconds = 0

@@ -11,10 +11,11 @@ public enum ShowKind: String, CaseIterable, Sendable {
     case dnsHosts = "DNS_HOSTS"
     case dnsZones = "DNS_ZONES"
     case help = "HELP"
+    case hosts = "HOSTS"
     case lists = "LISTS"
     case memory = "MEM"
-    case peerPools = "PEER_POOLS"
     case peers = "PEERS"
+    case peerPools = "PEER_POOLS"
     case pins = "PINS"
     case pools = "POOLS"
     case servers = "SERVERS"
@@ -37,10 +38,11 @@ public enum ShowKind: String, CaseIterable, Sendable {
         case .dnsHosts: .dnsHosts
         case .dnsZones: .dnsZones
         case .help: .help
+        case .hosts: .hosts
         case .lists: .lists
         case .memory: .memory
-        case .peerPools: .peerPools
         case .peers: .peers
+        case .peerPools: .peerPools
         case .pins: .pins
         case .pools: .pools
         case .servers: .servers

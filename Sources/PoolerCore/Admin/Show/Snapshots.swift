@@ -25,6 +25,7 @@ public struct SnapshotParts: OptionSet, Sendable {
     public static let state = SnapshotParts(rawValue: 1_024)
     public static let hosts = SnapshotParts(rawValue: 2_048)
     public static let peers = SnapshotParts(rawValue: 4_096)
+    public static let serverHosts = SnapshotParts(rawValue: 8_192)
 }
 
 /// Everything that SHOW can need.
@@ -39,6 +40,8 @@ public struct ConsoleSnapshot: Sendable {
     public var databases: [DatabaseSnapshot] = []
     /// All users that are known.
     public var users: [UserSnapshot] = []
+    /// The hosts of all databases.
+    public var serverHosts: [ServerHostSnapshot] = []
     /// The configured peers.
     public var peers: [PeerSnapshot] = []
     /// What is under way to peers.
@@ -247,6 +250,21 @@ public struct UserSnapshot: Equatable, Sendable {
     /// Starts with nothing of its own.
     public init(name: ByteString) {
         self.name = name
+    }
+}
+
+/// A row of SHOW HOSTS.
+public struct ServerHostSnapshot: Equatable, Sendable {
+    public let name: HostName
+    public let state: HostState
+    /// max_host_connections as a number; 0 for no limit.
+    public let limit: Int
+
+    /// Joins the row's fields.
+    public init(name: HostName, state: HostState, limit: Int) {
+        self.name = name
+        self.state = state
+        self.limit = limit
     }
 }
 
