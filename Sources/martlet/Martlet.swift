@@ -43,6 +43,12 @@ struct Martlet: ParsableCommand {
     @Flag(name: .shortAndLong, help: "Run in the background; needs the setting pidfile.")
     var daemon = false
 
+    @Flag(
+        name: [.customShort("R"), .customLong("reboot")],
+        help: "Take over the clients and servers of the running process."
+    )
+    var reboot = false
+
     @Option(name: .shortAndLong, help: "Run as this user of the operating system.")
     var user: String?
 
@@ -59,6 +65,7 @@ struct Martlet: ParsableCommand {
             options.isQuiet = quiet
             options.verbosity = verbose
             options.isDaemon = daemon
+            options.takesOver = reboot
             options.user = user ?? ""
             try Pooler.run(try source(), options)
         } catch {

@@ -96,6 +96,20 @@ static inline int64_t martlet_unix_microseconds(void) {
     return (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
 }
 
+// The most descriptors that one message carries: the kernel's limit is a little higher.
+#define MARTLET_DESCRIPTOR_LIMIT 250
+
+// Sends bytes and descriptors on a Unix socket. Returns how many bytes went out, the descriptors with the
+// first of them, or a negated errno.
+long martlet_send_descriptors(int fd, const void *bytes, size_t size, const int *fds, int count);
+
+// Receives bytes and the descriptors that came with them, closed on exec; fds has room for
+// MARTLET_DESCRIPTOR_LIMIT. Returns the number of bytes, 0 at the end, or a negated errno.
+long martlet_receive_descriptors(int fd, void *bytes, size_t size, int *fds, int *count);
+
+// Makes a descriptor one whose calls wait. Returns 0 or a negated errno.
+int martlet_set_blocking(int fd);
+
 static inline int martlet_errno(void) { return errno; }
 
 // Tell ThreadSanitizer that the calling thread has taken the lock of what is at an address, or is about

@@ -33,6 +33,8 @@ public enum AdminCommand: Equatable, Sendable {
     case shutdown(ShutdownMode)
     /// SUSPEND: flush buffers and stop reading. Answered when everything is flushed.
     case suspend
+    /// TAKEOVER: hand everything over to the process that asks.
+    case takeOver
     /// WAIT_CLOSE: answered when no server is left that RECONNECT or RELOAD marked.
     case waitClose(database: ByteString?)
 }
@@ -107,6 +109,7 @@ extension AdminCommand {
         case .setIgnored, .show, .showFake: nil
         case .shutdown: "SHUTDOWN command issued"
         case .suspend: "SUSPEND command issued"
+        case .takeOver: "TAKEOVER command issued"
         case .waitClose(let database): Self.logText("WAIT_CLOSE", database)
         }
     }

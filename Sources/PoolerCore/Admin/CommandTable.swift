@@ -18,6 +18,7 @@ public enum CommandName: String, CaseIterable, Sendable {
     case show = "SHOW"
     case shutdown = "SHUTDOWN"
     case suspend = "SUSPEND"
+    case takeOver = "TAKEOVER"
     case waitClose = "WAIT_CLOSE"
 }
 
@@ -167,6 +168,13 @@ public let commandTable: [CommandRow] = [
         "Not supported yet."
     ),
     CommandRow(
+        .takeOver,
+        .none(.takeOver),
+        tag: nil,
+        "Hand everything over to the process that asks: what `martlet -R` does. Only for the pooler's "
+            + "own user on the Unix socket."
+    ),
+    CommandRow(
         .waitClose,
         .optionalDatabase { .waitClose(database: $0) },
         tag: "WAIT_CLOSE",
@@ -209,6 +217,7 @@ extension AdminCommand {
         case .show, .showFake: .show
         case .shutdown: .shutdown
         case .suspend: .suspend
+        case .takeOver: .takeOver
         case .waitClose: .waitClose
         }
     }

@@ -74,7 +74,7 @@ extension AdminCommand {
         case .show(let kind): kind.definition.columns
         case .showFake(let setting): [setting.column]
         case .disable, .enable, .kill, .killClient, .pause, .reconnect, .reload, .resume, .set,
-            .setIgnored, .shutdown, .suspend, .waitClose:
+            .setIgnored, .shutdown, .suspend, .takeOver, .waitClose:
             nil
         }
     }
@@ -85,7 +85,7 @@ extension AdminCommand {
         case .setIgnored, .showFake: .done
         case .show(let kind) where kind.definition.parts.isEmpty: .snapshot(ConsoleSnapshot())
         case .disable, .enable, .kill, .killClient, .pause, .reconnect, .reload, .resume, .set,
-            .show, .shutdown, .suspend, .waitClose:
+            .show, .shutdown, .suspend, .takeOver, .waitClose:
             nil
         }
     }
@@ -115,7 +115,7 @@ extension ByteWriter {
         case .setIgnored: noticeResponse(ConsoleAnswer.setIgnored)
         case .show(.help): noticeResponse(ConsoleAnswer.help)
         case .disable, .enable, .kill, .killClient, .pause, .reconnect, .reload, .resume, .set,
-            .show, .showFake, .shutdown, .suspend, .waitClose:
+            .show, .showFake, .shutdown, .suspend, .takeOver, .waitClose:
             break
         }
     }
@@ -138,7 +138,7 @@ extension AdminCommand {
             writer.dataRow([ByteString(setting.value)])
             return EncodedRows(bytes: writer.bytes, ends: [writer.bytes.count])
         case .disable, .enable, .kill, .killClient, .pause, .reconnect, .reload, .resume, .set,
-            .setIgnored, .shutdown, .suspend, .waitClose:
+            .setIgnored, .shutdown, .suspend, .takeOver, .waitClose:
             return EncodedRows(bytes: [], ends: [])
         }
     }

@@ -46,6 +46,12 @@ public struct CancelKeys: Equatable, Sendable {
         )
     }
 
+    /// A key as it was when it was given out, however often it has been passed on.
+    public func canonical(_ key: CancelKey) -> CancelKey {
+        guard hasPeers else { return key }
+        return CancelKey(processID: key.processID, secretKey: key.secretKey | Self.hops)
+    }
+
     /// Whether a key has a client's secret.
     public func has(_ secret: Int32, in key: CancelKey) -> Bool {
         hasPeers ? secret | Self.hops == key.secretKey | Self.hops : secret == key.secretKey

@@ -98,6 +98,8 @@ public struct Pool: ~Copyable {
     public var outdatedCount = 0
     /// The number of servers that listen for all clients: they take nobody's place.
     public private(set) var listenerCount = 0
+    /// The number of servers that the process before this one still has: their seats are taken.
+    public var foreignServerCount = 0
     /// The number of servers that are connecting or logging in.
     public private(set) var loginCount = 0
     /// The number of servers that run a check or a reset.
@@ -206,6 +208,12 @@ public struct Pool: ~Copyable {
     public func servers(at host: HostName?) -> [ServerID] {
         guard let host else { return servers }
         return servers.filter { hosts[$0] == host }
+    }
+
+    /// Adds a server that another process has opened and logged in to.
+    public mutating func serverAdopted(_ server: ServerID, at host: HostName) {
+        servers.append(server)
+        hosts[server] = host
     }
 
     /// Forgets a server that is closed.
@@ -388,8 +396,9 @@ public struct Pool: ~Copyable {
 
     /// Whether another server should be opened now to keep the minimum.
     public func isBelowMinimum(now: Microseconds) -> Bool {
-        !isPaused && now >= retryTime && workingCount < settings.minPoolSize
-            && (settings.defaultPoolSize == 0 || workingCount < settings.defaultPoolSize)
+        !isPaused && now >= retryTime && workingCount + foreignServerCount < settings.minPoolSize
+            && (settings.defaultPoolSize == 0
+                || workingCount + foreignServerCount < settings.defaultPoolSize)
             && loginCount == 0 && replicationWaiters.isEmpty
     }
 
@@ -454,7 +463,7 @@ public struct Pool: ~Copyable {
     ///
     /// - Parameter othersCount: how many others come first.
     public func hasRoom(now: Microseconds, behind othersCount: Int = 0) -> Bool {
-        let count = workingCount + othersCount
+        let count = workingCount + foreignServerCount + othersCount
         if settings.defaultPoolSize == 0 || count < settings.defaultPoolSize { return true }
         guard settings.reservePoolSize > 0, settings.reservePoolTimeout > 0,
             let since = firstWaitTime

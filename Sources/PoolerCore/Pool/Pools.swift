@@ -138,6 +138,20 @@ public struct Pools: Sendable {
         return nil
     }
 
+    /// Counts a client that another process has let in, whatever the limits are.
+    public mutating func clientAdopted(database: ByteString, user: ByteString) {
+        databases[database, default: DatabaseState()].clientCount += 1
+        users[user, default: UserState()].clientCount += 1
+    }
+
+    /// The databases that are paused, and those that are disabled.
+    public var heldBackDatabases: (paused: [ByteString], disabled: [ByteString]) {
+        (
+            databases.filter { $0.value.isPaused }.map(\.key),
+            databases.filter { $0.value.isDisabled }.map(\.key)
+        )
+    }
+
     /// Counts a client that has left.
     public mutating func clientLeft(database: ByteString, user: ByteString) {
         databases[database, default: DatabaseState()].clientCount -= 1
@@ -170,6 +184,13 @@ public struct Pools: Sendable {
         users[key.user, default: UserState()].serverCount += 1
         hosts.serverOpened(at: host)
         return true
+    }
+
+    /// Counts servers that another process has opened, whatever the limits are.
+    public mutating func serversAdopted(of key: PoolKey, at host: HostName, count: Int) {
+        databases[key.database, default: DatabaseState()].serverCount += count
+        users[key.user, default: UserState()].serverCount += count
+        for _ in 0..<count { hosts.serverOpened(at: host) }
     }
 
     /// Counts a server that is closed.

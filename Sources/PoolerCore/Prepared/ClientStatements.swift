@@ -178,6 +178,32 @@ public struct ClientStatements {
         return slot
     }
 
+    /// A name of the client's and what it stands for.
+    public struct Item {
+        public let name: ByteString
+        public let slot: UInt32
+        public let serial: UInt64
+        public let effects: SessionEffects
+        public let text: ByteString?
+        /// The length of the statement.
+        public let bodyByteCount: Int
+    }
+
+    /// All names that are taken.
+    public var all: [Item] {
+        entries.compactMap { entry in
+            guard let entry, entry.isListed else { return nil }
+            return Item(
+                name: entry.name,
+                slot: entry.slot,
+                serial: entry.serial,
+                effects: entry.effects,
+                text: entry.text,
+                bodyByteCount: entry.byteCount - entry.name.count - (entry.text?.count ?? 0)
+            )
+        }
+    }
+
     /// The statement slots of all entries, for releasing them when the client leaves.
     public var allSlots: [UInt32] { entries.compactMap { $0?.slot } }
 

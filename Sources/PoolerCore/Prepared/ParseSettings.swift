@@ -57,6 +57,19 @@ public struct ParseSettings: Equatable, Sendable {
         )
     }
 
+    /// The same values for a statement that nobody else shall share.
+    ///
+    /// - Parameter serial: the statement's serial number.
+    func ofStatement(_ serial: UInt64) -> ParseSettings { ofClient(~serial) }
+
+    /// The values, for another process.
+    var records: [SettingRecord] {
+        values.compactMap { change in
+            guard case .set(let name, let value) = change else { return nil }
+            return SettingRecord(name: name, value: value, isReported: true)
+        }
+    }
+
     /// What has to be set so that a statement means the same in a session that has `current`.
     ///
     /// A setting that one of them does not name is not known, and left alone.

@@ -91,6 +91,28 @@ public struct ServerStatements {
         oldest == Self.none ? nil : nodes[Int(oldest)].slot
     }
 
+    /// A statement that the server has.
+    public struct Item {
+        public let slot: UInt32
+        public let isFit: Bool
+        /// For which state of the tables it was prepared.
+        public let generation: UInt32
+    }
+
+    /// All statements, the least recently used first.
+    public var all: [Item] {
+        var items: [Item] = []
+        var node = oldest
+        while node != Self.none {
+            let value = nodes[Int(node)]
+            items.append(
+                Item(slot: value.slot, isFit: value.isFit, generation: value.generation)
+            )
+            node = value.next
+        }
+        return items
+    }
+
     /// Forgets all statements.
     ///
     /// - Returns: their slots.

@@ -23,6 +23,12 @@ public struct StatementDescription: Equatable, Sendable {
         columns = rowDescription.isEmpty ? nil : Self.fingerprint(rowDescription)
     }
 
+    /// Takes up what another process has been told.
+    init(_ record: DescriptionRecord) {
+        parameterTypes = record.parameterTypes
+        columns = record.columns
+    }
+
     /// The OIDs in the body of a ParameterDescription.
     ///
     /// Source: PostgreSQL documentation, section 55.7 "Message Formats". One that is too short has
@@ -37,10 +43,13 @@ public struct StatementDescription: Equatable, Sendable {
         return types
     }
 
+    /// FNV-1a: the same in every process, so that one can take up what another has been told.
     private static func fingerprint(_ body: RawSpan) -> UInt64 {
-        var hasher = Hasher()
+        var hash: UInt64 = 0xCBF2_9CE4_8422_2325
         func combine(_ range: Range<Int>) {
-            for offset in range { hasher.combine(body.byte(at: offset)) }
+            for offset in range {
+                hash = (hash ^ UInt64(body.byte(at: offset))) &* 0x100_0000_01B3
+            }
         }
         // The count, then for each column: name, table and column number there, type, its size and
         // modifier, format.
@@ -53,7 +62,7 @@ public struct StatementDescription: Equatable, Sendable {
         }
         // What cannot be read counts as it is.
         combine(offset..<body.byteCount)
-        return UInt64(bitPattern: Int64(hasher.finalize()))
+        return hash
     }
 }
 

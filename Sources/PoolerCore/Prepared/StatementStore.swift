@@ -124,6 +124,59 @@ public struct StatementStore {
         }
     }
 
+    // MARK: From one process to another
+
+    /// Numbers statements from here on, which no process before has done.
+    ///
+    /// - Parameter generation: how many processes there were before.
+    public mutating func begin(generation: UInt64) {
+        nextSerial = max(nextSerial, generation << 32 + 1)
+    }
+
+    /// A statement for another process.
+    ///
+    /// - Parameters:
+    ///   - pool: the pool that it belongs to.
+    ///   - mark: the number by which the pool's statements are told apart.
+    public func record(of slot: UInt32, pool: PoolKey, mark: UInt64) -> StatementRecord? {
+        guard isSlot(slot), let entry = entries[Int(slot)] else { return nil }
+        let settings = entry.settings.records
+        let isShared =
+            !entry.isOutdated
+            && entry.settings.fingerprint == Self.settings(of: settings).ofPool(mark).fingerprint
+        return StatementRecord(
+            serial: entry.serial,
+            body: entry.body,
+            settings: settings,
+            pool: isShared ? PoolKeyRecord(pool) : nil,
+            description: entry.description.map {
+                DescriptionRecord(parameterTypes: $0.parameterTypes, columns: $0.columns)
+            }
+        )
+    }
+
+    /// Takes up a statement of another process, under its serial number there.
+    ///
+    /// - Parameter mark: the number by which the statements of its pool are told apart here.
+    /// - Returns: its slot, with one more use.
+    public mutating func adopt(_ record: StatementRecord, mark: UInt64) -> UInt32 {
+        var settings = Self.settings(of: record.settings).ofPool(mark)
+        let isTaken = slots[Key(body: record.body, fingerprint: settings.fingerprint)] != nil
+        if record.pool == nil || isTaken { settings = settings.ofStatement(record.serial) }
+        let ownSerial = nextSerial
+        nextSerial = record.serial
+        let slot = retain(body: record.body, settings: settings)
+        nextSerial = ownSerial
+        entries[Int(slot)]?.description = record.description.map { StatementDescription($0) }
+        return slot
+    }
+
+    private static func settings(of records: [SettingRecord]) -> ParseSettings {
+        ParseSettings(of: records.map { ($0.name, $0.value) })
+    }
+
+    // MARK: Looks
+
     /// Whether the statement's Parse body is this one, and was prepared under these settings; not if it
     /// is outdated.
     ///

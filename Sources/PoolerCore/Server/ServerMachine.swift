@@ -168,6 +168,22 @@ public struct ServerMachine {
 
     public init() {}
 
+    /// Goes on where another process has left a server that owed nothing.
+    ///
+    /// - Parameters:
+    ///   - status: what its last ReadyForQuery said.
+    ///   - hasChangedSchema: whether what statements mean may have changed in its transaction.
+    public init(settledIn status: TransactionStatus, hasChangedSchema: Bool) {
+        transactionStatus = status
+        self.hasChangedSchema = hasChangedSchema
+    }
+
+    /// Whether nothing is under way, so that another process could go on with the server.
+    public var canMove: Bool {
+        isSettled && bodyRemaining == 0 && !isUncertain && expectations.isEmpty && dropped.isEmpty
+            && !isSkippingToSync && !isCopyingIn && !endedWithError
+    }
+
     /// Whether a message from the server has been passed on only in part.
     public var isMidMessage: Bool { bodyRemaining > 0 }
 

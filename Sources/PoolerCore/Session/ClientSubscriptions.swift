@@ -48,6 +48,22 @@ public struct ClientSubscriptions: Sendable {
 
     public init() {}
 
+    /// Goes on for a client that has come from another process, whose listener delivered these.
+    ///
+    /// - Parameter ticket: under which this process's listener has been asked for them.
+    public init(adopting channels: [ByteString], ticket: UInt64) {
+        self.channels = channels
+        heldSet = Set(channels)
+        adoptionTicket = ticket
+    }
+
+    /// Under which ticket the listener has been asked for what another process delivered; 0 when that
+    /// is over.
+    public var adoptionTicket: UInt64 = 0
+
+    /// Whether another process could go on with it.
+    public var canMove: Bool { handOver == nil && flushTicket == 0 && !keepsReady }
+
     /// Whether nothing is left that the client's session has to do with channels.
     public var isEmpty: Bool {
         !listens && queue.isEmpty && leaving.isEmpty && notifyingProcess == 0 && flushTicket == 0

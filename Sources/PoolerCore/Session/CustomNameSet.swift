@@ -36,6 +36,25 @@ public struct CustomNameBook: Sendable {
         return set
     }
 
+    /// The names in a set, for another process; an empty one stands for those that are not told apart.
+    public func names(in set: CustomNameSet) -> [ByteString] {
+        if set.isEmpty { return [] }
+        let names = numbers.keys.filter { name in
+            numbers[name].map { set.isSuperset(of: CustomNameSet(number: $0)) } ?? false
+        }
+        return names.sorted()
+            + (set.isSuperset(of: CustomNameSet(number: Self.nameLimit)) ? [""] : [])
+    }
+
+    /// The set that `names` has made in another process.
+    public mutating func set(adopting names: [ByteString]) -> CustomNameSet {
+        names.reduce(into: []) { set, name in
+            set.formUnion(
+                name.isEmpty ? CustomNameSet(number: Self.nameLimit) : self.set(of: name)
+            )
+        }
+    }
+
     /// Notes which custom settings a server knows, and which of them because of its client.
     ///
     /// Where the client has neither named a setting nor ever touched it, and the server knew it before,

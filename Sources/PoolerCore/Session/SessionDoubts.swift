@@ -18,9 +18,28 @@ public struct SessionDoubts: Equatable, Sendable {
     /// Whether functions, triggers and the like may have been made, changed or dropped.
     public private(set) var hasNewDefinitions = false
     /// What executing the statements may do that were made by PREPARE.
-    private var preparedEffects: SessionEffects = []
+    private(set) var preparedEffects: SessionEffects = []
 
     public init() {}
+
+    /// Takes up what another process has collected.
+    init(
+        effects: SessionEffects,
+        settingNames: [ByteString],
+        asksForAllSettings: Bool,
+        statementNames: Set<ByteString>,
+        awaitsSurvey: Bool,
+        hasNewDefinitions: Bool,
+        preparedEffects: SessionEffects
+    ) {
+        self.effects = effects
+        self.settingNames = settingNames
+        self.asksForAllSettings = asksForAllSettings
+        self.statementNames = statementNames
+        self.awaitsSurvey = awaitsSurvey
+        self.hasNewDefinitions = hasNewDefinitions
+        self.preparedEffects = preparedEffects
+    }
 
     /// No doubt.
     public var isEmpty: Bool { effects.isEmpty && !awaitsSurvey }

@@ -235,6 +235,33 @@ public struct SettingsStates {
         }
     }
 
+    /// All settings of a state, for another process.
+    public func records(of id: SettingsID) -> [SettingRecord] {
+        (entries[Int(id.index)]?.settings ?? []).map { setting in
+            SettingRecord(
+                name: names[setting.name].spelling,
+                value: setting.value,
+                isReported: names[setting.name].isReported
+            )
+        }
+    }
+
+    /// The state that another process had, with one more use.
+    public mutating func state(of records: [SettingRecord]) -> SettingsID {
+        var state = SettingsID.empty
+        for record in records {
+            let old = state
+            state = setting(
+                record.name,
+                to: record.value,
+                in: old,
+                isReported: record.isReported
+            )
+            release(old)
+        }
+        return state
+    }
+
     /// The value of one setting in a state, or nil when it is not known.
     public func value(of name: ByteString, in id: SettingsID) -> ByteString? {
         guard let index = nameIndices[name.lowercasedASCII] else { return nil }

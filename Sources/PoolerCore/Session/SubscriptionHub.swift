@@ -399,6 +399,12 @@ public struct SubscriptionHub: Sendable {
         serve(ticket)
     }
 
+    /// A client that has been granted a place has nothing to get from a server of its own: it is
+    /// served from now on.
+    public mutating func serveAtOnce(_ ticket: UInt64) {
+        if requests[ticket]?.isGranted == true { serve(ticket) }
+    }
+
     private mutating func serve(_ ticket: UInt64) {
         guard let request = requests.removeValue(forKey: ticket) else { return }
         let subscriber = request.subscriber

@@ -13,14 +13,27 @@ extension Worker {
         // It is closed when the server has the request: that is what PQcancel waits for.
         clients[slot].phase = .draining
         let requester = Requester(client: clients[slot].id, worker: id)
+        // In case it is for a client that another process still has.
+        var writer = ByteWriter()
+        writer.cancelRequest(key)
+        clients[slot].held = writer.bytes
+        if let place = shared.foreign[cancelKeys.canonical(key)] {
+            return cancel(key, for: requester, by: place.worker)
+        }
         switch cancelKeys.target(of: key) {
-        case .client(let places) where places.worker == id: cancel(key, for: requester)
-        case .client(let places):
-            shared.post(.cancel(key, requester: requester), to: places.worker)
+        case .client(let places): cancel(key, for: requester, by: places.worker)
         case .peer(let peer, let key) where isChief: passOn(key, to: peer, for: requester)
         case .peer(let peer, let key):
             shared.post(.cancelForPeer(peer, key, requester: requester), to: .chief)
         case .lost: cancelEnded(for: requester, .lost)
+        }
+    }
+
+    private mutating func cancel(_ key: CancelKey, for requester: Requester, by worker: WorkerID) {
+        if worker == id {
+            cancel(key, for: requester)
+        } else {
+            shared.post(.cancel(key, requester: requester), to: worker)
         }
     }
 
@@ -45,11 +58,17 @@ extension Worker {
         cancelEnded(for: requester)
     }
 
+    /// The client of this worker that has a cancel key, if there is one.
     private func client(with key: CancelKey) -> UInt32? {
         let keys = cancelKeys
+        if let place = shared.foreign[keys.canonical(key)], place.worker == id {
+            let (slot, generation) = (place.client.index, place.client.generation)
+            return clients.holds(slot, generation: generation) && clients[slot].isServed
+                ? slot : nil
+        }
         guard case .client(let places) = keys.target(of: key) else { return nil }
         return places.slots(below: UInt32(clients.slotCount)).first { slot in
-            clients.isUsed(slot) && clients[slot].isServed
+            clients.isUsed(slot) && clients[slot].isServed && clients[slot].foreignProcess == 0
                 && keys.has(clients[slot].cancelSecret, in: key)
         }
     }
@@ -65,7 +84,11 @@ extension Worker {
 
     /// The cancel key of a client of this worker.
     func cancelKey(of slot: UInt32) -> CancelKey {
-        cancelKeys.key(slot: slot, worker: id, secret: clients[slot].cancelSecret)
+        let foreign = clients[slot].foreignProcess
+        if foreign != 0 {
+            return CancelKey(processID: foreign, secretKey: clients[slot].cancelSecret)
+        }
+        return cancelKeys.key(slot: slot, worker: id, secret: clients[slot].cancelSecret)
     }
 
     mutating func cancelEnded(for requester: Requester, _ failure: CancelFailure? = nil) {
@@ -80,6 +103,11 @@ extension Worker {
     /// waited long enough.
     mutating func cancelEnded(_ client: ClientID, _ failure: CancelFailure?) {
         guard clients.holds(client.index, generation: client.generation) else { return }
+        if failure == .wrongKey, shared.foreign.predecessor != nil,
+            !clients[client.index].isReturned
+        {
+            return depart(client.index, .newcomer(isReturned: true))
+        }
         if let failure { logClient(client.index, .info, "closing because: \(failure.text)") }
         removeClient(client.index)
     }

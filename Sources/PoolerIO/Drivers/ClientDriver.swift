@@ -25,7 +25,7 @@ extension Worker {
                 resume(slot)
             }
         case .replicating: clientReplicated(slot, bytes)
-        case .startup, .authenticating, .awaitingSecret, .awaitingWelcome, .leaving:
+        case .startup, .authenticating, .awaitingSecret, .awaitingWelcome, .leaving, .departing:
             hold(slot, bytes)
             continueLogin(slot)
         case .console:
@@ -72,7 +72,7 @@ extension Worker {
     mutating func clientEnded(_ slot: UInt32) {
         if clients[slot].phase == .draining {
             removeClient(slot)
-        } else {
+        } else if clients[slot].phase != .departing {
             closeClient(slot, .clientUnexpectedEOF)
         }
     }

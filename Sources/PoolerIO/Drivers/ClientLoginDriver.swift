@@ -17,7 +17,7 @@ extension Worker {
                 case .startup: readStartupPacket(slot)
                 case .authenticating: readPasswordMessage(slot)
                 case .awaitingSecret, .awaitingWelcome, .ready, .replicating, .console, .leaving,
-                    .draining:
+                    .departing, .draining:
                     false
                 }
             if !isProgress { return }
@@ -135,6 +135,30 @@ extension Worker {
         }
     }
 
+    /// Goes on with a login that another process has begun.
+    mutating func continueLogin(
+        _ slot: UInt32,
+        database: ByteString,
+        user: ByteString,
+        settings: [StartupParameter],
+        isAuthenticated: Bool
+    ) {
+        let parameters =
+            [
+                StartupParameter(name: "user", value: user),
+                StartupParameter(name: "database", value: database),
+            ] + settings
+        guard let plan = plan(slot, .v3, parameters) else { return }
+        clients[slot].database = plan.request.database
+        clients[slot].user = plan.request.user
+        clients[slot].attachment = .login(ClientLogin(plan))
+        if isAuthenticated {
+            authenticated(slot, .none, reply: [])
+        } else {
+            startAuthentication(slot)
+        }
+    }
+
     private mutating func startLogin(_ slot: UInt32, _ plan: LoginPlan) {
         clients[slot].database = plan.request.database
         clients[slot].user = plan.request.user
@@ -143,7 +167,7 @@ extension Worker {
         clients[slot].transport.send(unsafe negotiation.span.bytes, reactor)
         if !plan.isForConsole {
             if lifecycle.isShuttingDown { return closeClient(slot, .poolerShuttingDown) }
-            if shared.loads.total > settings.maxClientConn {
+            if shared.loads.total + shared.foreign.clientCount > settings.maxClientConn {
                 return refuse(slot, "no more connections allowed (max_client_conn)")
             }
         }

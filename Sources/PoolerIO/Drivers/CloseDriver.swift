@@ -12,7 +12,7 @@ extension Worker {
     /// The connection stays until the client has read the error, because closing a socket with
     /// unread input resets it and the client would lose the text.
     mutating func closeClient(_ slot: UInt32, _ reason: CloseReason) {
-        guard clients[slot].phase != .draining else { return }
+        guard clients[slot].phase != .draining, clients[slot].phase != .departing else { return }
         logClientClosed(slot, reason)
         endWait(slot)
         if clients[slot].phase == .awaitingSecret { stopLookingUp(slot, reason) }
@@ -44,7 +44,7 @@ extension Worker {
         loginQueue.add(clients[slot].id, deadline: deadline, isDraining: true)
     }
 
-    private mutating func giveBack(_ slot: UInt32) {
+    mutating func giveBack(_ slot: UInt32) {
         if clients[slot].isCounted {
             clients[slot].isCounted = false
             if let pool = clients[slot].pool {
@@ -79,6 +79,12 @@ extension Worker {
 
     /// Forgets a client and closes its socket.
     mutating func removeClient(_ slot: UInt32) {
+        if clients[slot].foreignProcess != 0 {
+            shared.foreign[cancelKeys.canonical(cancelKey(of: slot))] = nil
+        }
+        if clients[slot].phase != .departing, let handover {
+            handover.post(TakeoverParcel(.clientLeft))
+        }
         clients[slot].transport.close(reactor)
         clients.remove(slot)
         shared.loads.add(-1, to: id)

@@ -43,7 +43,12 @@ extension Worker {
     ///
     /// One that has been closed meanwhile goes no further.
     mutating func clientLeft(_ slot: UInt32) {
-        guard clients[slot].phase == .leaving else { return removeClient(slot) }
+        switch clients[slot].phase {
+        case .departing: return clientDeparted(slot)
+        case .leaving where clients[slot].console != nil: return successorArrived(slot)
+        case .leaving: break
+        default: return removeClient(slot)
+        }
         shared.loads.add(1, to: .chief)
         shared.post(
             .console(
@@ -213,6 +218,7 @@ extension Worker {
             return setDisabled(false, database, verb: "enable")
         case .suspend:
             return .failed(.invalidCommand("SUSPEND"))
+        case .takeOver: return takeOver(slot)
         case .shutdown(.immediate):
             shared.finish()
             return nil

@@ -43,7 +43,7 @@ extension Worker {
             switch clients[client.index].phase {
             case .startup, .authenticating, .awaitingSecret, .awaitingWelcome, .leaving:
                 return false
-            case .ready, .replicating, .console, .draining: return true
+            case .ready, .replicating, .console, .departing, .draining: return true
             }
         }
         loginQueue = queue
@@ -54,7 +54,7 @@ extension Worker {
                 closeClient(client.index, .clientLoginTimeout)
             case .awaitingSecret, .awaitingWelcome:
                 closeClient(client.index, .clientLoginTimeoutServerDown)
-            case .ready, .replicating, .console, .draining: continue
+            case .ready, .replicating, .console, .departing, .draining: continue
             }
         }
         while let client = loginQueue.takeOverdueDrain(now: now) {
@@ -90,6 +90,7 @@ extension Worker {
         case .idle, .used: break
         case .active where servers[slot].task == .listening: inspectListener(slot)
         case .active where servers[slot].task == .awaitingListener: break
+        case .active where servers[slot].task == .departing: break
         case .active where servers[slot].task != .none:
             inspectTask(slot, since: max(servers[slot].requestTime, servers[slot].lastAnswerTime))
         case .active:

@@ -176,6 +176,7 @@ extension Worker {
             }
         }
         for slot in 0..<servers.slotCount where servers.isHeld(slot) || servers.takeFree(slot) {
+            if servers[slot].task == .departing { continue }
             if pools[servers[slot].pool].key.database == database {
                 closeServer(slot, .databaseRemoved)
             } else if servers[slot].state.isFree {
@@ -238,6 +239,7 @@ extension Worker {
     /// The pooler as a whole does something else now.
     mutating func adopt(_ lifecycle: Lifecycle) {
         self.lifecycle = lifecycle
+        watchListeners(!lifecycle.isHandingOver)
         guard lifecycle.isShuttingDown else { return }
         stopTCPListeners()
         guard lifecycle.shutdown == .waitForServers else { return }
@@ -277,6 +279,7 @@ extension Worker {
     mutating func advanceLifecycle() {
         mustAdvanceLifecycle = false
         guard isChief else { return }
+        if let handover, handover.isDone { handover.end() }
         switch lifecycle.shutdown {
         case nil: break
         case .waitForClients:
@@ -289,6 +292,7 @@ extension Worker {
             }
         }
         advanceConsoleWaits()
-        shared.isChiefWaiting = lifecycle.isShuttingDown || !consoleWaits.isEmpty
+        shared.isChiefWaiting =
+            lifecycle.isShuttingDown || lifecycle.isHandingOver || !consoleWaits.isEmpty
     }
 }

@@ -20,8 +20,41 @@ extension Worker {
     }
 
     /// The process number that a client of this worker was told at login.
-    private func processNumber(of slot: UInt32) -> Int32 {
-        cancelKeys.processID(slot: slot, worker: id)
+    func processNumber(of slot: UInt32) -> Int32 {
+        let foreign = clients[slot].foreignProcess
+        if foreign != 0 { return foreign }
+        return cancelKeys.processID(slot: slot, worker: id)
+    }
+
+    /// Listens to what a client has listened to in another process.
+    ///
+    /// What has come between is lost, of which the client is told.
+    mutating func adoptChannels(_ channels: [ByteString], of slot: UInt32) {
+        let ticket = shared.takeTicket()
+        clients[slot].subscriptions = subscriptions.nextIdentity.slot
+        subscriptions.insert(ClientSubscriptions(adopting: channels, ticket: ticket))
+        askForAdopted(slot, ticket)
+    }
+
+    private func askForAdopted(_ slot: UInt32, _ ticket: UInt64) {
+        guard let pool = clients[slot].pool else { return }
+        let channels = subscriptions[clients[slot].subscriptions].channels
+        tellListener(.ask(subscriber(slot), channels, ticket: ticket), of: pool)
+    }
+
+    /// The listener has answered for a client that has come from another process.
+    private mutating func adoptedChannelsAnswered(_ slot: UInt32, isGranted: Bool) {
+        let entry = clients[slot].subscriptions
+        let ticket = subscriptions[entry].adoptionTicket
+        guard isGranted, let pool = clients[slot].pool else {
+            // There is no server to fall back on: it tries until it can.
+            subscriptions[entry].adoptionTicket = shared.takeTicket()
+            return askForAdopted(slot, subscriptions[entry].adoptionTicket)
+        }
+        subscriptions[entry].adoptionTicket = 0
+        subscriptions[entry].owesNotice = true
+        tellListener(.serveAtOnce(ticket: ticket), of: pool)
+        deliverNotifications(to: slot)
     }
 
     // MARK: Before a statement
@@ -325,6 +358,10 @@ extension Worker {
         else { return }
         let entry = clients[slot].subscriptions
         switch reply {
+        case .granted(let ticket, _) where ticket == subscriptions[entry].adoptionTicket:
+            adoptedChannelsAnswered(slot, isGranted: true)
+        case .refused(let ticket) where ticket == subscriptions[entry].adoptionTicket:
+            adoptedChannelsAnswered(slot, isGranted: false)
         case .granted(let ticket, let endpoint):
             guard let server = awaitingServer(of: slot),
                 subscriptions[entry].handOver?.ticket == ticket

@@ -87,6 +87,9 @@ extension Worker {
 
     /// Starts or stops to be told of new clients.
     mutating func watchListeners(_ isOn: Bool) {
+        let isOn = isOn && !lifecycle.isHandingOver && !awaitsPredecessor && !isAcceptPaused
+        guard isOn != isListening else { return }
+        isListening = isOn
         for index in 0..<listeners.count where listeners[index].descriptor >= 0 {
             let token = Token(.listener, slot: UInt32(index))
             if !isOn {

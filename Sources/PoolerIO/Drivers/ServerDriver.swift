@@ -21,6 +21,7 @@ extension Worker {
         switch servers[slot].task {
         case .loggingIn: followLogin(slot, bytes)
         case .listening: followListener(slot, bytes)
+        case .departing: servers[slot].held = [UInt8](copying: bytes)
         default: followAnswers(slot, bytes)
         }
     }
@@ -446,7 +447,7 @@ extension Worker {
         servers[slot].lastAnswerTime = now
         let isIdle = servers[slot].machine.transactionStatus == .idle
         switch task {
-        case .none, .resolving, .connecting, .loggingIn:
+        case .none, .resolving, .connecting, .loggingIn, .departing:
             break
         case .measuring: isIdle ? measured(slot, error) : closeServer(slot, .checkFailed)
         case .settingUp:
@@ -532,6 +533,8 @@ extension Worker {
 
     /// The server has closed the connection, or it broke.
     mutating func serverEnded(_ slot: UInt32) {
+        // Whoever has it next sees that, too.
+        if servers[slot].task == .departing { return }
         serverFailed(
             slot,
             servers[slot].task == .connecting ? .serverConnectFailed : .serverConnectionLost
@@ -570,7 +573,6 @@ extension Worker {
 
     /// Ends a server that has no client.
     mutating func closeServer(_ slot: UInt32, _ reason: CloseReason) {
-        let pool = servers[slot].pool
         if let error = servers[slot].taskError {
             logServer(slot, .warning, "server said: \(error.message)")
         }
@@ -581,6 +583,15 @@ extension Worker {
         }
         // Nobody will say any more whether it has been committed.
         if servers[slot].machine.hasChangedSchema { shared.schemaChanged() }
+        servers[slot].transport.close(reactor)
+        forgetServer(slot, reason)
+    }
+
+    /// Gives back all that a server has, whose connection has been closed or is somebody else's now.
+    ///
+    /// - Parameter reason: why it was closed; nil when another process goes on with it.
+    mutating func forgetServer(_ slot: UInt32, _ reason: CloseReason?) {
+        let pool = servers[slot].pool
         for expectation in servers[slot].machine.takeAll()
         where expectation.request == .close && expectation.route == .pooler
             && expectation.statement < Expectation.ownStatement
@@ -608,7 +619,6 @@ extension Worker {
         let (isReplication, hasServed) = (
             servers[slot].replication != .none, servers[slot].hasServed
         )
-        servers[slot].transport.close(reactor)
         servers.remove(slot)
         pools[pool].shared.withLock { pool in
             pool.serverClosed(id, in: state, asListener: isListener)
@@ -618,7 +628,10 @@ extension Worker {
         let key = pools[pool].key
         placeIsFree(of: key, at: host)
         if isListener { listenerClosed(pool, wasReady: wasListening) }
-        if let lookup { lookupLost(lookup, reason) }
+        if let reason {
+            if let lookup { lookupLost(lookup, reason) }
+            if !isListener { handover?.post(TakeoverParcel(.serverLeft(PoolKeyRecord(key)))) }
+        }
         openServersIfWanted(pool)
         tellReplicationOpener(pool)
         connectionGone()

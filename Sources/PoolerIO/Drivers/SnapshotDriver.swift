@@ -165,7 +165,7 @@ extension Worker {
         case .console: .active
         // Its server is still logging in.
         case .awaitingWelcome where replicationKind(slot) != .none: .waiting
-        case .awaitingWelcome, .ready, .replicating, .draining:
+        case .awaitingWelcome, .ready, .replicating, .departing, .draining:
             clients[slot].isWaiting ? .waiting : clients[slot].hasServer ? .active : .idle
         }
     }

@@ -10,6 +10,8 @@ internal import PostgresWire
 enum SubscriptionRequest: Sendable {
     case ask(Subscriber, [ByteString], ticket: UInt64)
     case giveUp(Subscriber, ticket: UInt64)
+    /// No marker will come for what has been granted.
+    case serveAtOnce(ticket: UInt64)
     case remove(Subscriber, [ByteString])
     case leave(Subscriber)
     case flush(Subscriber, ticket: UInt64)
@@ -70,7 +72,7 @@ extension Worker {
                 return reply(.flushed(ticket: ticket), to: subscriber)
             case .remove(let subscriber, let channels):
                 return reply(.removed(channels), to: subscriber)
-            case .giveUp, .leave, .look: return
+            case .giveUp, .serveAtOnce, .leave, .look: return
             case .ask: break
             }
             adopt(sharedPool)
@@ -85,6 +87,7 @@ extension Worker {
                 poolListeners[pool]?.hub.ask(subscriber, for: channels, ticket: ticket, now: now)
             case .giveUp(let subscriber, let ticket):
                 poolListeners[pool]?.hub.giveUp(ticket, of: subscriber, now: now)
+            case .serveAtOnce(let ticket): serveAtOnce(ticket, pool)
             case .remove(let subscriber, let channels):
                 poolListeners[pool]?.hub.remove(channels, of: subscriber, now: now)
             case .leave(let subscriber):
@@ -98,6 +101,11 @@ extension Worker {
             reply(.removed(channels), to: subscriber)
         }
         openListenerIfNeeded(pool)
+    }
+
+    private mutating func serveAtOnce(_ ticket: UInt64, _ pool: PoolID) -> [SubscriptionOrder] {
+        poolListeners[pool]?.hub.serveAtOnce(ticket)
+        return []
     }
 
     private func reply(_ reply: ListenerReply, to subscriber: Subscriber) {

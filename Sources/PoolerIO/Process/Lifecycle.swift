@@ -15,9 +15,11 @@ struct Lifecycle: Sendable {
     /// Whether PAUSE without a database is in force.
     var isPaused = false
     var shutdown: Shutdown?
+    /// Whether another process takes over: this one takes no more clients.
+    var isHandingOver = false
 
     var isShuttingDown: Bool { shutdown != nil }
 
     /// Whether the clients that there are can still get new servers.
-    var opensServers: Bool { shutdown != .waitForServers }
+    var opensServers: Bool { shutdown != .waitForServers && !isHandingOver }
 }

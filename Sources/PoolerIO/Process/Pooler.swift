@@ -13,6 +13,8 @@ package struct StartOptions: Sendable {
     package var verbosity = 0
     /// -d: in the background.
     package var isDaemon = false
+    /// -R: what the running process has is taken over.
+    package var takesOver = false
     /// -u: the user of the operating system to run as; empty: the one of the settings.
     package var user = ""
 
@@ -35,7 +37,7 @@ package enum Pooler {
         if options.isDaemon && settings.pidfile.isEmpty {
             throw StartError("daemon needs pidfile configured")
         }
-        try PIDFile.check(settings.pidfile)
+        if !options.takesOver { try PIDFile.check(settings.pidfile) }
         let terminal = options.isDaemon ? try goToBackground() : nil
         let supervisor = Supervisor()
         let sink = LogSink()
@@ -46,18 +48,29 @@ package enum Pooler {
 
         let signals = try Signals()
         raiseDescriptorLimit(settings, log)
-        let listeners = try Listener.open(settings, passed: supervisor.descriptors) {
+        let succession = options.takesOver ? try Succession.ask(settings) : nil
+        if options.takesOver, succession == nil {
+            log.warning("takeover: no process is running, starting normally")
+        }
+        let listeners = try Listener.open(
+            settings,
+            passed: supervisor.descriptors,
+            handedOver: succession?.listeners
+        ) {
             log.warning("\($0)")
         }
         guard !listeners.isEmpty else { throw StartError("nowhere to listen on") }
-        let pidfile = try PIDFile(settings.pidfile)
+        let pidfile = try PIDFile(settings.pidfile, replacesOther: succession != nil)
         sink.setQuiet(options.isQuiet)
 
         guard let seedKey = Digest32(try unpredictableBytes(count: 32)) else {
             throw StartError("no random numbers")
         }
         let workerCount = workerCount(settings)
-        let shared = try SharedState(workerCount: workerCount)
+        let shared = try SharedState(
+            workerCount: workerCount,
+            generation: succession?.generation ?? 0
+        )
         let directory = Directory(configuration: configuration, users: users, seedKey: seedKey)
         let (backend, backendText) = try ReactorChoice.make(
             settings.ioBackend,
@@ -72,7 +85,8 @@ package enum Pooler {
             options: options,
             supervisor: supervisor,
             sink: sink,
-            log: log
+            log: log,
+            takesOver: succession != nil
         )
         var chief = try Worker.make(.chief, start, signals: signals)
         for listener in listeners { log.info("listening on \(listener.logText)") }
@@ -84,9 +98,11 @@ package enum Pooler {
             """
         )
         if let terminal { try leaveTerminal(terminal, sink) }
-        supervisor.isReady()
+        succession?.start(shared, configuration, log)
+        succession == nil ? supervisor.isReady() : supervisor.isReadyInstead()
         try chief.run()
         threads.join()
+        if shared.isHandedOver { chief.leaveFiles() }
         chief.stopListening()
         pidfile.remove()
         log.info("process ends")
@@ -166,10 +182,10 @@ struct PIDFile {
     /// Writes the file.
     /// - Throws: `StartError` when another process that is alive has written it, or it cannot be
     ///   written.
-    init(_ path: String) throws(StartError) {
+    init(_ path: String, replacesOther: Bool = false) throws(StartError) {
         self.path = path
         guard !path.isEmpty else { return }
-        try Self.check(path)
+        if !replacesOther { try Self.check(path) }
         _ = unsafe unlink(path)
         let descriptor = unsafe martlet_open_append(path)
         guard descriptor >= 0 else {
@@ -197,8 +213,17 @@ struct PIDFile {
         return pid_t(String(decoding: digits, as: UTF8.self))
     }
 
-    /// Removes the file.
+    /// Writes the file again, after another process that was to take over has done so and gone.
+    static func rewrite(_ path: String, _ log: Logger) {
+        do throws(StartError) {
+            _ = try PIDFile(path, replacesOther: true)
+        } catch {
+            log.warning("\(error)")
+        }
+    }
+
+    /// Removes the file, unless it is another process's by now.
     func remove() {
-        if !path.isEmpty { _ = unsafe unlink(path) }
+        if !path.isEmpty, Self.process(at: path) == getpid() { _ = unsafe unlink(path) }
     }
 }

@@ -39,6 +39,9 @@ struct Supervisor: Sendable {
     /// The pooler takes clients.
     func isReady() { tell("READY=1") }
 
+    /// The pooler takes clients, in place of the process that the supervisor has started.
+    func isReadyInstead() { tell("MAINPID=\(getpid())\nREADY=1") }
+
     /// The configuration is read again; `isReady` ends that.
     func isReloading(at now: Microseconds) { tell("RELOADING=1\nMONOTONIC_USEC=\(now)") }
 

@@ -27,13 +27,22 @@ struct Listener: Sendable {
     ///
     /// - Parameters:
     ///   - passed: the sockets of the supervisor.
+    ///   - handedOver: the sockets of the process that this one takes over from.
     ///   - warn: told of every address that cannot be had, and of what is not looked at.
     /// - Throws: when TCP was asked for and no address can be had, or the Unix socket is in use.
     static func open(
         _ settings: Settings,
         passed: [Int32] = [],
+        handedOver: [Int32]? = nil,
         warn: (String) -> Void
     ) throws(StartError) -> [Listener] {
+        if let handedOver {
+            return try handedOver.map { descriptor throws(StartError) in
+                var listener = try take(descriptor, settings)
+                listener.isPassed = false
+                return listener
+            }
+        }
         if !passed.isEmpty {
             if !settings.listenAddr.isEmpty {
                 warn("listen_addr is not looked at: the supervisor has passed sockets")

@@ -102,6 +102,22 @@ struct SocketAddress: Equatable, Sendable {
         }
     }
 
+    /// The address, for another process.
+    var record: AddressRecord {
+        AddressRecord(kind: kind.rawValue, high: high, low: low, scope: scope, port: port)
+    }
+
+    /// Reads what `record` has made; an unknown kind is taken for a Unix socket.
+    init(_ record: AddressRecord) {
+        self.init(
+            kind: Kind(rawValue: record.kind) ?? .unix,
+            high: record.high,
+            low: record.low,
+            scope: UInt32(record.scope),
+            port: record.port
+        )
+    }
+
     var isUnix: Bool { kind == .unix }
 
     /// The address without its port.

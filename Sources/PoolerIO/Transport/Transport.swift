@@ -56,6 +56,9 @@ struct Transport: ~Copyable {
     /// How many bytes wait for the peer to read.
     var unsentByteCount: Int { unsent.map { $0.bytes.count - $0.start } ?? 0 }
 
+    /// Those bytes.
+    var unsentBytes: [UInt8] { unsent.map { Array($0.bytes[$0.start...]) } ?? [] }
+
     /// Has the socket watched.
     /// - Returns: whether the kernel accepted it.
     mutating func add(to reactor: borrowing Reactor) -> Bool { reactor.add(&registration) }

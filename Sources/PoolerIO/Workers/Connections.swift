@@ -28,6 +28,8 @@ struct Client: ~Copyable {
         case console
         /// Nothing: the client goes to the chief, as soon as it has left this worker's event loop.
         case leaving
+        /// Nothing: the client goes to another process, as soon as it has left the event loop.
+        case departing
         /// Whatever comes is thrown away, until the client has read its last error.
         case draining
     }
@@ -48,13 +50,15 @@ struct Client: ~Copyable {
     var attachment = Attachment.none
     var database: ByteString = ""
     var user: ByteString = ""
-    let connectTime: Microseconds
+    var connectTime: Microseconds
     /// When the last request began, or the client became idle.
     var requestTime: Microseconds
 
     private var poolIndex = noSlot
-    /// The secret half of the cancel key; the other half is the slot.
+    /// The secret half of the cancel key; the other half is the slot, or what another process has
+    /// given the client: 0 if none has.
     var cancelSecret: Int32 = 0
+    var foreignProcess: Int32 = 0
     /// The settings of the client's session.
     var settings = SettingsID.empty
     /// The names of the client's prepared statements: a slot of `Worker.statementNames`.
@@ -100,6 +104,8 @@ struct Client: ~Copyable {
     /// Whether the client is held back until it is clear which prepared statements there are.
     var isHeldBack = false
     var wasNotified = false
+    /// Whether another process has sent it here with a CancelRequest.
+    var isReturned = false
     /// Whether everything since the last Sync was answered without a server.
     var hasOwnAnswers = false
 
@@ -139,7 +145,8 @@ struct Client: ~Copyable {
     var isServed: Bool {
         switch phase {
         case .ready, .replicating, .console: true
-        case .startup, .authenticating, .awaitingSecret, .awaitingWelcome, .leaving, .draining:
+        case .startup, .authenticating, .awaitingSecret, .awaitingWelcome, .leaving, .departing,
+            .draining:
             false
         }
     }
@@ -147,7 +154,7 @@ struct Client: ~Copyable {
     /// Whether bytes from the client have to wait.
     var isBlocked: Bool {
         isWaiting || isPreparing || isHeldBack || phase == .awaitingWelcome
-            || phase == .awaitingSecret
+            || phase == .awaitingSecret || phase == .departing
     }
 }
 
@@ -211,6 +218,8 @@ struct Server: ~Copyable {
         case unlistening
         /// Listening for all clients of its pool, and nothing else.
         case listening
+        /// Nothing: it goes to another process, as soon as it has left the event loop.
+        case departing
     }
 
     var transport = Transport.none
@@ -297,7 +306,7 @@ struct Server: ~Copyable {
     /// Whether a client has had it.
     var hasServed = false
 
-    let connectTime: Microseconds
+    var connectTime: Microseconds
     /// When it was assigned, or became free.
     var requestTime: Microseconds
     /// The age at which it is replaced; 0 means never.

@@ -65,9 +65,7 @@ struct LocalPool: ~Copyable {
         self.shared = shared
         gate = shared.gate
         key = shared.key
-        var hasher = Hasher()
-        hasher.combine(shared.key)
-        statementMark = UInt64(bitPattern: Int64(hasher.finalize()))
+        statementMark = Self.statementMark(of: shared.key)
         self.settings = settings
         tracksStatements = settings.tracksStatements
         tracksSessions = settings.tracksSessions
@@ -75,6 +73,13 @@ struct LocalPool: ~Copyable {
         reusesUnnamed = settings.tracksStatements && settings.reuseUnnamedStatements
         slowQueryLimit = settings.slowQueryLimit
         queryTextLimit = settings.queryTextLimit
+    }
+
+    /// The number that keeps the prepared statements of a pool apart from those of others.
+    static func statementMark(of key: PoolKey) -> UInt64 {
+        var hasher = Hasher()
+        hasher.combine(key)
+        return UInt64(bitPattern: Int64(hasher.finalize()))
     }
 
     /// Whether clients get only servers that know no custom setting of others.

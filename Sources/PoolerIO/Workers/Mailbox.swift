@@ -45,6 +45,16 @@ enum Mail: Sendable {
     indirect case listenerReply(ListenerReply, for: ClientID)
     /// A notification for clients of yours.
     indirect case notified(Set<ClientID>, ReceivedNotification)
+    /// A connection from another process, which is yours now.
+    indirect case adopt(Adoption)
+    /// To the chief: the process that takes over has all that it needs to go on.
+    case successorReady
+    /// To the chief: that process has gone; this is what it has not taken.
+    indirect case successorLost([Adoption])
+    /// The process that is being taken over takes no more clients.
+    case predecessorBegun(isPaused: Bool)
+    /// That process has gone.
+    case predecessorGone
     /// To the chief: a client or server has gone, which somebody may wait for.
     case connectionGone
 }

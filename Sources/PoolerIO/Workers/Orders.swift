@@ -21,6 +21,8 @@ enum Order: Sendable {
     case killClient(number: UInt64)
     case report(SnapshotParts)
     case forgetPool(SharedPool)
+    /// Everything that can be moved goes to another process; with nil nothing does any more.
+    case handOver(Handover?)
 }
 
 /// What a worker reports when an order has been carried out.
@@ -44,6 +46,8 @@ enum Sequel {
     case endPeriod
     /// Listening sockets that nobody watches any more are closed.
     case closeListeners([Int32])
+    /// Nobody accepts any more: connections can go to another process.
+    case beginHandover
 }
 
 /// How a console command ends.
@@ -96,6 +100,7 @@ extension Worker {
             consoleCommandEnded(client, outcome(answer(order.report), order.report))
         case .endPeriod: endPeriod(order.report.snapshot.totals)
         case .closeListeners(let descriptors): closeListeners(descriptors)
+        case .beginHandover: beginHandover()
         }
     }
 
@@ -119,6 +124,7 @@ extension Worker {
         case .killClient(let number): report.wasFound = killClient(number)
         case .report(let parts): report.snapshot = snapshot(parts)
         case .forgetPool(let pool): forget(pool)
+        case .handOver(let handover): self.handover = handover
         }
         return report
     }
@@ -180,6 +186,11 @@ extension Worker {
         case .listenerReply(let reply, let client): listenerReplied(reply, to: client)
         case .notified(let clients, let notification): notified(clients, notification)
         case .connectionGone: mustAdvanceLifecycle = true
+        case .adopt(let adoption): adopt(adoption)
+        case .successorReady: successorIsReady()
+        case .successorLost(let adoptions): successorIsLost(adoptions)
+        case .predecessorBegun(let isPaused): predecessorBegun(isPaused: isPaused)
+        case .predecessorGone: predecessorIsGone()
         }
     }
 }

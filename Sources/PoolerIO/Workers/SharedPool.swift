@@ -205,6 +205,13 @@ final class PoolDirectory: Sendable {
         }
     }
 
+    /// The pool with a key, if there is one.
+    func pool(for key: PoolKey) -> SharedPool? {
+        state.withLock { state in
+            state.pools.id(of: key).flatMap { state.shared[$0.index] }
+        }
+    }
+
     /// The pools of a database, or all pools for nil.
     func pools(ofDatabase database: ByteString? = nil) -> [SharedPool] {
         state.withLock { state in

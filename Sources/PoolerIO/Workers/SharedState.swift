@@ -23,15 +23,24 @@ final class SharedState: Sendable {
     let notifiers = Notifiers()
     /// The channel by which servers tell listeners where they take over.
     let markerChannel: ByteString
+    /// What of the process before this one counts here.
+    let foreign = ForeignConnections()
+    let foreignPools = Locked<[PoolKey: ForeignPool]>([:])
+    /// How many processes there were before this one, each taken over by the next.
+    let generation: UInt64
+    private let adoptedServerCount = Atomic<Int>(0)
     private let lastTicket = Atomic<UInt64>(0)
     private let lastNumber = Atomic<UInt64>(0)
     private let schemaChangeCount = Atomic<UInt32>(0)
     private let finished = Atomic(false)
+    private let handedOver = Atomic(false)
     private let chiefWaits = Atomic(false)
 
     /// - Throws: `SystemError` when the kernel gives no descriptors, `DigestError` when there is nothing
     ///   unpredictable.
-    init(workerCount: Int) throws {
+    init(workerCount: Int, generation: UInt64 = 0) throws {
+        self.generation = generation
+        statements.begin(generation: generation)
         var mailboxes: [Mailbox] = []
         for _ in 0..<workerCount { mailboxes.append(try Mailbox()) }
         self.mailboxes = mailboxes
@@ -53,6 +62,17 @@ final class SharedState: Sendable {
         lastNumber.wrappingAdd(1, ordering: .relaxed).newValue
     }
 
+    /// Numbers connections from here on.
+    func startNumbers(at number: UInt64) {
+        lastNumber.max(number, ordering: .relaxed)
+    }
+
+    /// A worker for a server that comes from another process: each in turn.
+    func nextServerHome() -> WorkerID {
+        let count = adoptedServerCount.wrappingAdd(1, ordering: .relaxed).newValue
+        return WorkerID(index: UInt16(count % mailboxes.count))
+    }
+
     /// A number for a question to a pool's listener; never 0.
     func takeTicket() -> UInt64 {
         lastTicket.wrappingAdd(1, ordering: .relaxed).newValue
@@ -70,6 +90,12 @@ final class SharedState: Sendable {
     var isChiefWaiting: Bool {
         get { chiefWaits.load(ordering: .sequentiallyConsistent) }
         set { chiefWaits.store(newValue, ordering: .sequentiallyConsistent) }
+    }
+
+    /// Whether another process has taken over everything.
+    var isHandedOver: Bool {
+        get { handedOver.load(ordering: .acquiring) }
+        set { handedOver.store(newValue, ordering: .releasing) }
     }
 
     /// Ends all event loops.
@@ -166,6 +192,12 @@ final class SharedSettingsStates: Sendable {
         states.withLock { $0.setting(name, to: value, in: id, isReported: isReported) }
     }
 
+    func records(of id: SettingsID) -> [SettingRecord] { states.withLock { $0.records(of: id) } }
+
+    func state(of records: [SettingRecord]) -> SettingsID {
+        states.withLock { $0.state(of: records) }
+    }
+
     func reportedMessages(of id: SettingsID) -> [UInt8] {
         states.withLock { $0.reportedMessages(of: id) }
     }
@@ -256,6 +288,16 @@ final class SharedStatements: Sendable {
 
     func retain(body: ByteString, settings: ParseSettings) -> UInt32 {
         store.withLock { $0.retain(body: body, settings: settings) }
+    }
+
+    func begin(generation: UInt64) { store.withLock { $0.begin(generation: generation) } }
+
+    func record(of slot: UInt32, pool: PoolKey, mark: UInt64) -> StatementRecord? {
+        store.withLock { $0.record(of: slot, pool: pool, mark: mark) }
+    }
+
+    func adopt(_ record: StatementRecord, mark: UInt64) -> UInt32 {
+        store.withLock { $0.adopt(record, mark: mark) }
     }
 
     func retain(_ slot: UInt32) { store.withLock { $0.retain(slot) } }

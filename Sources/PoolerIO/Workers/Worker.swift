@@ -60,6 +60,8 @@ struct Worker: ~Copyable {
     var inbox: [Mail] = []
     var nextTick: Microseconds
     var isAcceptPaused = false
+    /// Whether it is told of new clients.
+    var isListening = false
     /// How many connections are accepted at once.
     var acceptBatch = 1
     /// How many turns the loop has made, and in which of them it has last accepted.
@@ -81,6 +83,15 @@ struct Worker: ~Copyable {
     var consoleWaits: [ConsoleWait] = []
     var pendingOrders: [PendingOrder] = []
     var lastOrderNumber: UInt64 = 0
+    /// The process that takes over from this one, once it takes connections, and those that are
+    /// about to go there.
+    var handover: Handover?
+    var departures: [UInt32: Departure] = [:]
+    var departingServers: [UInt32: Handover] = [:]
+    /// The chief's only: that process, before it takes any.
+    var successor: Handover?
+    /// Whether this process waits until another takes no more clients.
+    var awaitsPredecessor: Bool
     /// Whether something has happened that somebody may wait for.
     var mustAdvanceLifecycle = false
     /// The pool whose waiting clients are just being given servers.
@@ -130,6 +141,7 @@ struct Worker: ~Copyable {
         supervisor = start.supervisor
         sink = start.sink
         log = start.log
+        awaitsPredecessor = start.takesOver
         now = martlet_monotonic_microseconds()
         nextTick = now
         statistics = Statistics(
@@ -185,6 +197,7 @@ struct Worker: ~Copyable {
                 nextTick = now + Self.tickPeriod
                 tick()
             }
+            if handover != nil { handOver() }
             if mustAdvanceLifecycle { advanceLifecycle() }
         }
         // What the last turn sent goes out. An operation of the kernel's would keep a port in use for a
@@ -267,9 +280,12 @@ struct Worker: ~Copyable {
             case .end: serverEnded(slot)
             }
         }
-        guard servers.holds(slot, generation: generation), servers[slot].state.isFree else {
+        guard servers.holds(slot, generation: generation) else { return }
+        if servers[slot].task == .departing {
+            if hasLeft { serverDeparted(slot) }
             return
         }
+        guard servers[slot].state.isFree else { return }
         if hasLeft {
             serverLeft(slot)
         } else if servers[slot].destination == nil, !servers[slot].isKept {
@@ -289,4 +305,6 @@ struct WorkerStart: Sendable {
     let supervisor: Supervisor
     let sink: LogSink
     let log: Logger
+    /// Whether another process has to say first that it takes no more clients.
+    var takesOver = false
 }

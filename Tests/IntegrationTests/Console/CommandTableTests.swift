@@ -23,7 +23,9 @@ import Testing
     ]
 
     /// What ends or stops the pooler has tests of its own.
-    private static let elsewhere: Set<CommandName> = [.killClient, .shutdown, .suspend]
+    private static let elsewhere: Set<CommandName> = [
+        .killClient, .shutdown, .suspend, .takeOver,
+    ]
 
     @Test func everyCommandIsHere() {
         let names = Set(Self.statements.map(\.0)).union(Self.elsewhere)
@@ -46,7 +48,9 @@ import Testing
                 #expect(error?.message == (mayLook ? nil : "admin access needed"), "\(text)")
                 #expect(error?.sqlstate == (mayLook ? nil : "08P01"), "\(text)")
             }
-            for text in ["KILL_CLIENT 1", "SHUTDOWN", "SHUTDOWN WAIT_FOR_CLIENTS", "SUSPEND"] {
+            for text in [
+                "KILL_CLIENT 1", "SHUTDOWN", "SHUTDOWN WAIT_FOR_CLIENTS", "SUSPEND", "TAKEOVER",
+            ] {
                 try #expect(execute(stats, text).error?.message == "admin access needed", "\(text)")
             }
             try #expect(stats.value("SHOW timezone") == "GMT")

@@ -18,7 +18,8 @@ struct SettingExpectation {
                 ("0", "expected a number of seconds from \(least) to 10000000000, such as")
             case .word: ("nonsense", "expected ")
             case .text: nil
-            case .countOrPercentage: ("0%", "expected a whole number, or a percentage from 1% to 100%")
+            case .countOrPercentage:
+                ("0%", "expected a whole number, or a percentage from 1% to 100%")
             case .fileMode: ("777", "expected an octal number from 0 to 0777")
             case .number(let range):
                 (
@@ -32,7 +33,7 @@ struct SettingExpectation {
     let name: String
     let values: Values
     let isLive: Bool
-    /// `database`, `user`: the sections whose entries take it.
+    /// `databases`, `users`, `peers`: the sections whose entries take it.
     let sections: Set<String>
     /// The test that sees its effect, as `Suite.test`; nil for what has none, which has to be
     /// documented.
@@ -52,7 +53,8 @@ struct SettingExpectation {
         values = Self.values(words[1])
         isLive = words[2] == "live"
         sections = Set(
-            [("d", "databases"), ("u", "users")].filter { words[3].contains($0.0) }.map(\.1)
+            [("d", "databases"), ("u", "users"), ("p", "peers")].filter { words[3].contains($0.0) }
+                .map(\.1)
         )
         test = words[4] == "-" ? nil : words[4]
         let defaults = String(halves[1]).components(separatedBy: " / ")
@@ -109,7 +111,7 @@ struct SettingExpectation {
         client_tls_protocols text live - - = secure
         client_tls_sslmode word live - - = disable
         conffile text live - ProcessTests.theFileCanBeAnother =
-        default_pool_size 0...2147483647 live du LimitTests.defaultPoolSize = 20
+        default_pool_size 0...2147483647 live dup LimitTests.defaultPoolSize = 20
         disable_pqexec bool live - ProcessTests.simpleQueriesCanBeForbidden = 0
         dns_max_ttl seconds live - SettingEffectTests.namesAreRemembered = 15
         dns_nxdomain_ttl seconds live - SettingEffectTests.namesAreRemembered = 15

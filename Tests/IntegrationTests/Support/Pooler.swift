@@ -121,9 +121,39 @@ final class Pooler {
         ]
     }
 
-    private static func launch(_ directory: String) throws -> ChildProcess {
-        try ChildProcess(command + [directory + "/pooler.ini"], output: directory + "/log")
+    private static func launch(
+        _ directory: String,
+        _ options: [String] = []
+    ) throws -> ChildProcess {
+        try ChildProcess(
+            command + options + [directory + "/pooler.ini"],
+            output: directory + "/log"
+        )
     }
+
+    /// Starts a process that takes over from the one that runs, which is this pooler's from now on.
+    ///
+    /// - Returns: the old process.
+    func startTakeover() throws -> ChildProcess {
+        let old = process
+        process = try Pooler.launch(directory, ["-R"])
+        return old
+    }
+
+    /// Has a new process take over, and waits until the old one has ended.
+    func takeOver(sourceLocation: SourceLocation = #_sourceLocation) throws {
+        let old = try startTakeover()
+        let status = try? old.waitForExit(within: .patience)
+        #expect(status == .exited(0), "\(log)", sourceLocation: sourceLocation)
+    }
+
+    /// Runs a process that is to take over and cannot.
+    func takeOverInVain() throws -> ExitStatus {
+        try Pooler.launch(directory, ["-R"]).waitForExit(within: .patience)
+    }
+
+    /// Makes a process this pooler's again, after the one that was to take over has gone.
+    func goBack(to old: ChildProcess) { process = old }
 
     // MARK: - The process
 
