@@ -37,6 +37,8 @@ public enum CloseReason: Equatable, Sendable {
     case databaseRemoved
     case poolerShuttingDown
     case serverShuttingDown
+    /// SUSPEND: something of the client's was half through for too long.
+    case suspendTimeout
     case transactionInStatementMode
     /// disable_pqexec.
     case simpleQueryDisabled
@@ -102,6 +104,7 @@ public enum CloseReason: Equatable, Sendable {
         case .databaseRemoved: "database removed"
         case .poolerShuttingDown: "pooler is shutting down"
         case .serverShuttingDown: "server shutting down"
+        case .suspendTimeout: "suspend_timeout"
         case .transactionInStatementMode:
             "transaction blocks not allowed in statement pooling mode"
         case .simpleQueryDisabled: "PQexec disallowed"

@@ -36,6 +36,8 @@ public enum AdminError: Error, Equatable, Sendable {
     case setFailed(detail: String?)
     /// RELOAD of a file with errors; the reason, for people, goes into DETAIL.
     case reloadFailed(detail: String?)
+    /// SHOW FDS: a descriptor without the session that the pooler keeps for it is of no use to anybody.
+    case descriptorsNotShown
     /// The client asked to cancel a command that was waiting.
     case canceled
 
@@ -73,7 +75,8 @@ public enum AdminError: Error, Equatable, Sendable {
         case .invalidCommand, .badArguments, .adminAccessNeeded, .databaseRequired,
             .noSuchDatabase, .refusedForConsole, .alreadySuspendedOrPaused,
             .cannotSuspendWithPausedDatabases, .notPausedOrSuspended, .databaseNotPaused,
-            .shuttingDown, .clientNotFound, .invalidClientReference, .setFailed, .invalidBind,
+            .shuttingDown, .descriptorsNotShown, .clientNotFound, .invalidClientReference,
+            .setFailed, .invalidBind,
             .unsupportedMessage:
             .protocolViolation
         }
@@ -98,6 +101,7 @@ public enum AdminError: Error, Equatable, Sendable {
         case .invalidClientReference: "invalid client pointer supplied"
         case .setFailed: "SET failed"
         case .reloadFailed: "RELOAD failed, see logs for additional details"
+        case .descriptorsNotShown: "SHOW FDS is not supported, martlet -R takes over without it"
         case .canceled: "canceling statement due to user request"
         case .multipleCommands: "cannot insert multiple commands into a prepared statement"
         case .statementExists(let name):

@@ -165,7 +165,8 @@ public let commandTable: [CommandRow] = [
         .suspend,
         .none(.suspend),
         tag: "SUSPEND",
-        "Not supported yet."
+        "Pass on what has been received and receive nothing more; answers when that is done. Clients "
+            + "of which something is still half through after `suspend_timeout` are dropped."
     ),
     CommandRow(
         .takeOver,

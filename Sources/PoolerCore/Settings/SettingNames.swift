@@ -1,7 +1,7 @@
 // From a name to its setting, and what to say when there is none.
 //
-// Names that PgBouncer knows and Martlet does not, yet, are refused like unknown ones, but an
-// operator deserves to hear that the name is right.
+// Names that PgBouncer knows and Martlet does not are refused like unknown ones, but an operator
+// deserves to hear that the name is right.
 
 public import PostgresWire
 
@@ -23,9 +23,6 @@ extension Settings {
         guard let row = settingRow(named: name) else {
             if let reason = absentSettings[name] {
                 throw SettingError("setting \"\(name)\" is not supported: \(reason)")
-            }
-            if unsupportedSettings.contains(name) {
-                throw SettingError("setting \"\(name)\" is not supported yet")
             }
             throw unknownName("setting", name, in: section, among: settingTable.map(\.name))
         }
@@ -62,11 +59,6 @@ func unknownName(
         "unknown \(what) \(quotedForMessage(ByteString(name))) in section [\(section)]\(hint)"
     )
 }
-
-/// Settings of a [pgbouncer] section that are not supported yet.
-let unsupportedSettings: Set<String> = [
-    "suspend_timeout"
-]
 
 /// Settings of a [pgbouncer] section for what Martlet does not have, and what that is.
 let absentSettings = [

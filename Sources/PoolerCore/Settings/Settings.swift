@@ -139,6 +139,7 @@ public struct Settings: Sendable, Equatable {
     public var verbose = 0
     public var logFormat = LogFormat.pgbouncer
     public var syslog = false
+    public var suspendTimeout: Microseconds = .seconds(10)
     public var syslogIdent = "martlet"
     public var syslogFacility = SyslogFacility.daemon
 

@@ -327,6 +327,13 @@ let settingsNToZ: [SettingRow] = [
         .authentication,
         doc: "Users who may run SHOW commands on the console, separated by commas."
     ),
+    .duration(
+        "suspend_timeout",
+        \.suspendTimeout,
+        .live,
+        .timeouts,
+        doc: "Disconnect clients with which SUSPEND cannot finish in this time. 0 = never."
+    ),
     .bool(
         "syslog",
         \.syslog,

@@ -38,6 +38,10 @@ extension Worker {
                 return false
             }
             size = peeked
+            if isSuspended, mustAwaitResume(bytes.extracting(0..<size)) {
+                clients[slot].held = held
+                return false
+            }
             keepRest(of: bytes, from: size, slot)
             if let plan = knownLogins.plan(for: bytes.extracting(0..<size)) {
                 spareBuffers.giveBack(held)
@@ -66,6 +70,14 @@ extension Worker {
             startLogin(slot, plan)
             return true
         }
+    }
+
+    /// Whether a startup packet is one that SUSPEND holds back: a login, but not one to the console.
+    private func mustAwaitResume(_ bytes: RawSpan) -> Bool {
+        guard case .startupMessage(_, let parameters) = try? StartupPacket(decoding: bytes) else {
+            return false
+        }
+        return !Self.isForConsole(parameters)
     }
 
     /// Keeps what has come behind a message.

@@ -82,7 +82,7 @@ extension Worker {
         if clients[slot].foreignProcess != 0 {
             shared.foreign[cancelKeys.canonical(cancelKey(of: slot))] = nil
         }
-        if clients[slot].phase != .departing, let handover {
+        if clients[slot].phase != .departing, !clients[slot].isReturned, let handover {
             handover.post(TakeoverParcel(.clientLeft))
         }
         clients[slot].transport.close(reactor)

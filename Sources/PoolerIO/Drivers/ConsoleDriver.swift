@@ -23,6 +23,8 @@ struct ConsoleWait {
         case paused(database: ByteString?)
         /// No servers are left that are to be closed.
         case closed(database: ByteString?)
+        /// Everything that has been received has been passed on.
+        case flushed
     }
 
     let client: ClientID
@@ -217,7 +219,14 @@ extension Worker {
             if isUnused(database) { return .failed(.noSuchDatabase(database)) }
             return setDisabled(false, database, verb: "enable")
         case .suspend:
-            return .failed(.invalidCommand("SUSPEND"))
+            if lifecycle.isPaused || lifecycle.isSuspended {
+                return .failed(.alreadySuspendedOrPaused)
+            }
+            guard shared.pools.withLock({ $0.heldBackDatabases.paused.isEmpty }) else {
+                return .failed(.cannotSuspendWithPausedDatabases)
+            }
+            setSuspended(true)
+            return wait(for: .flushed, slot)
         case .takeOver: return takeOver(slot)
         case .shutdown(.immediate):
             shared.finish()
@@ -318,7 +327,9 @@ extension Worker {
 
     private mutating func pause(_ database: ByteString?, for slot: UInt32) -> ConsoleOutcome? {
         if let error = unknown(database, verb: "pause") { return .failed(error) }
-        if lifecycle.isPaused { return .failed(.alreadySuspendedOrPaused) }
+        if lifecycle.isPaused || lifecycle.isSuspended {
+            return .failed(.alreadySuspendedOrPaused)
+        }
         setPaused(true, database: database)
         return wait(for: .paused(database: database), slot)
     }
@@ -326,8 +337,10 @@ extension Worker {
     private mutating func unpause(_ database: ByteString?) -> ConsoleOutcome {
         if lifecycle.isShuttingDown { return .failed(.shuttingDown) }
         guard let database else {
-            guard lifecycle.isPaused else { return .failed(.notPausedOrSuspended) }
-            setPaused(false, database: nil)
+            guard lifecycle.isPaused || lifecycle.isSuspended else {
+                return .failed(.notPausedOrSuspended)
+            }
+            lifecycle.isSuspended ? setSuspended(false) : setPaused(false, database: nil)
             return .done
         }
         if isUnused(database) { return .failed(.noSuchDatabase(database)) }
@@ -340,7 +353,9 @@ extension Worker {
 
     private mutating func kill(_ database: ByteString?, for slot: UInt32) -> ConsoleOutcome? {
         if let error = unknown(database, verb: "kill") { return .failed(error) }
-        if lifecycle.isPaused { return .failed(.alreadySuspendedOrPaused) }
+        if lifecycle.isPaused || lifecycle.isSuspended {
+            return .failed(.alreadySuspendedOrPaused)
+        }
         let names: Set<ByteString> =
             database.map { [$0] }
             ?? Set(
@@ -387,6 +402,7 @@ extension Worker {
             return shared.pools.pools(ofDatabase: database).allSatisfy { pool in
                 pool.withLock { $0.outdatedCount == 0 }
             }
+        case .flushed: return shared.isFlushed
         }
     }
 
@@ -406,13 +422,15 @@ extension Worker {
         }
     }
 
-    /// Somebody pressed Ctrl-C on a waiting command: a PAUSE is taken back.
+    /// Somebody pressed Ctrl-C on a waiting command: a PAUSE or SUSPEND is taken back.
     mutating func consoleCanceled(_ slot: UInt32) {
         guard let index = consoleWaits.firstIndex(where: { $0.client == clients[slot].id }),
             let console = clients[slot].console
         else { return }
-        if case .paused(let database) = consoleWaits.remove(at: index).event {
-            setPaused(false, database: database)
+        switch consoleWaits.remove(at: index).event {
+        case .paused(let database): setPaused(false, database: database)
+        case .flushed: setSuspended(false)
+        case .closed: break
         }
         complete(.failed(.canceled), slot, console)
     }

@@ -12,6 +12,11 @@ extension Worker {
             isAcceptPaused = false
             watchListeners(true)
         }
+        // Nobody is to blame for what is not done while the pooler is suspended.
+        if isSuspended {
+            mustAdvanceLifecycle = isChief
+            return
+        }
         closeOverdueLogins()
         for slot in 0..<UInt32(cancelers.slotCount)
         where cancelers.isUsed(slot) && cancelers[slot].deadline <= now {
@@ -148,7 +153,7 @@ extension Worker {
         let isBusy = pools[pool].shared.withLock { pool in
             !pool.servers.isEmpty && pool.servers.allSatisfy { servers.home(ofFree: $0) == nil }
         }
-        if isBusy && lifecycle.opensServers { openServer(pool) { _ in true } }
+        if isBusy && opensServers { openServer(pool) { _ in true } }
     }
 
     /// The timeouts of a client that has a server.
@@ -204,7 +209,7 @@ extension Worker {
         let hosts = database?.hostNames(unixSocketDir: settings.unixSocketDir) ?? []
         // No other pool's server is closed for it: that pool may have a minimum too.
         let (key, limits) = (pools[pool].key, pools[pool].settings)
-        if isWanted && lifecycle.opensServers && isBelowMinimum
+        if isWanted && opensServers && isBelowMinimum
             && self.shared.pools.withLock({ pools in
                 hosts.contains { pools.hasRoom(for: key, at: $0, limits: limits) }
             })

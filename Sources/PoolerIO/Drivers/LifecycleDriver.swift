@@ -30,8 +30,10 @@ extension Worker {
                 log.info("got SIGUSR1, pausing all activity")
                 setPaused(true, database: nil)
             case SIGUSR2 where !lifecycle.isShuttingDown:
-                log.info("got SIGUSR2, continuing from PAUSE")
-                setPaused(false, database: nil)
+                log.info(
+                    "got SIGUSR2, continuing from \(lifecycle.isSuspended ? "SUSPEND" : "PAUSE")"
+                )
+                lifecycle.isSuspended ? setSuspended(false) : setPaused(false, database: nil)
             default: break
             }
         }
@@ -240,6 +242,7 @@ extension Worker {
     mutating func adopt(_ lifecycle: Lifecycle) {
         self.lifecycle = lifecycle
         watchListeners(!lifecycle.isHandingOver)
+        suspensionChanged()
         guard lifecycle.isShuttingDown else { return }
         stopTCPListeners()
         guard lifecycle.shutdown == .waitForServers else { return }

@@ -64,7 +64,7 @@ extension Worker {
 
     /// A server has gone: the worker whose client has waited longest for one of its own can open it.
     mutating func tellReplicationOpener(_ pool: PoolID) {
-        guard !pools[pool].gate.isOpen, lifecycle.opensServers else { return }
+        guard !pools[pool].gate.isOpen, opensServers else { return }
         let now = now
         let opener = pools[pool].shared.withLock { $0.replicationOpener(now: now) }
         if let opener, opener != id { shared.post(.roomMade(pool), to: opener) }

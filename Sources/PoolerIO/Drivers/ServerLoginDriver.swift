@@ -8,9 +8,12 @@ internal import PoolerCore
 internal import PostgresWire
 
 extension Worker {
+    /// Whether servers are opened at all now.
+    var opensServers: Bool { lifecycle.opensServers && !awaitsPredecessor }
+
     /// Opens as many servers as the pool wants now, making room across pools where a limit is met.
     mutating func openServersIfWanted(_ pool: PoolID) {
-        guard lifecycle.opensServers, !pools[pool].gate.isOpen, clearedPool != pool else { return }
+        guard opensServers, !pools[pool].gate.isOpen, clearedPool != pool else { return }
         openReplicationServers(pool)
         let now = now
         while pools[pool].shared.withLock({ $0.wantsServer(now: now) }) {

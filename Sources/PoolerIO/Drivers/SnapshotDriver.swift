@@ -105,7 +105,10 @@ extension Worker {
         if parts.contains(.lists) { snapshot.lists = listsSnapshot(all) }
         snapshot.hosts = all.hosts.sorted { $0.name < $1.name }
         if parts.contains(.memory) { snapshot.memory = memorySnapshot(all) }
-        if parts.contains(.state) { snapshot.state = lifecycle.isPaused ? .paused : .active }
+        if parts.contains(.state) {
+            snapshot.state =
+                lifecycle.isSuspended ? .suspended : lifecycle.isPaused ? .paused : .active
+        }
         return snapshot
     }
 

@@ -151,7 +151,7 @@ extension Worker {
     /// Opens a listener where clients wait for one.
     mutating func openListenerIfNeeded(_ pool: PoolID) {
         guard let listener = poolListeners[pool], listener.hub.needsListener,
-            lifecycle.opensServers, pools.contains(pool)
+            opensServers, pools.contains(pool)
         else { return }
         let (isPaused, time) = pools[pool].shared.withLock { ($0.isPaused, $0.nextAttemptTime) }
         guard !isPaused, now >= time else { return }

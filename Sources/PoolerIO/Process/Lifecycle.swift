@@ -14,6 +14,8 @@ struct Lifecycle: Sendable {
 
     /// Whether PAUSE without a database is in force.
     var isPaused = false
+    /// Whether SUSPEND is in force.
+    var isSuspended = false
     var shutdown: Shutdown?
     /// Whether another process takes over: this one takes no more clients.
     var isHandingOver = false

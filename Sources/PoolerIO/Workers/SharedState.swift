@@ -29,6 +29,8 @@ final class SharedState: Sendable {
     /// How many processes there were before this one, each taken over by the next.
     let generation: UInt64
     private let adoptedServerCount = Atomic<Int>(0)
+    /// Which workers have passed on everything since SUSPEND.
+    private let flushed: Locked<[Bool]>
     private let lastTicket = Atomic<UInt64>(0)
     private let lastNumber = Atomic<UInt64>(0)
     private let schemaChangeCount = Atomic<UInt32>(0)
@@ -49,6 +51,7 @@ final class SharedState: Sendable {
             "martlet_"
                 + secret.map { String($0 >> 4, radix: 16) + String($0 & 15, radix: 16) }.joined()
         )
+        flushed = Locked(Array(repeating: false, count: workerCount))
         loads = WorkerLoads(workerCount: workerCount)
         reactors = ReactorDescriptors(workerCount: workerCount)
     }
@@ -96,6 +99,26 @@ final class SharedState: Sendable {
     var isHandedOver: Bool {
         get { handedOver.load(ordering: .acquiring) }
         set { handedOver.store(newValue, ordering: .releasing) }
+    }
+
+    /// A worker has passed on everything, or not.
+    ///
+    /// - Returns: whether that is news.
+    func setFlushed(_ isFlushed: Bool, worker: WorkerID) -> Bool {
+        flushed.withLock { flushed in
+            let wasFlushed = exchange(&flushed[Int(worker.index)], with: isFlushed)
+            return wasFlushed != isFlushed
+        }
+    }
+
+    /// Whether all workers have passed on everything.
+    var isFlushed: Bool { flushed.withLock { $0.allSatisfy { $0 } } }
+
+    /// SUSPEND begins, or ends.
+    func forgetFlushed() {
+        flushed.withLock { flushed in
+            for index in flushed.indices { flushed[index] = false }
+        }
     }
 
     /// Ends all event loops.

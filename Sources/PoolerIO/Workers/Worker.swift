@@ -83,6 +83,9 @@ struct Worker: ~Copyable {
     var consoleWaits: [ConsoleWait] = []
     var pendingOrders: [PendingOrder] = []
     var lastOrderNumber: UInt64 = 0
+    /// Whether it has heard of a SUSPEND that is in force, and when.
+    var isSuspended = false
+    var suspendTime: Microseconds = 0
     /// The process that takes over from this one, once it takes connections, and those that are
     /// about to go there.
     var handover: Handover?
@@ -197,6 +200,7 @@ struct Worker: ~Copyable {
                 nextTick = now + Self.tickPeriod
                 tick()
             }
+            if isSuspended { suspend() }
             if handover != nil { handOver() }
             if mustAdvanceLifecycle { advanceLifecycle() }
         }

@@ -6,27 +6,22 @@ import TestSupport
 import Testing
 
 @Suite(.serialized) struct TakeoverTests {
-    private static func environment(_ pooler: Pooler) -> [String: String] {
-        [
-            "PGHOST": "127.0.0.1", "PGPORT": String(pooler.port), "PGUSER": "app",
-            "PGDATABASE": "app", "PGPASSWORD": PostgresServer.password(of: "app"),
-        ]
-    }
-
     /// Several takeovers under load: no transaction fails, and the books balance.
     @Test(arguments: ["simple", "extended", "prepared"])
     func underLoad(mode: String) throws {
-        try withPooler(["default_pool_size": "4", "auth_type": "scram-sha-256"]) { pooler in
-            let environment = Self.environment(pooler)
-            let prepared = try run(["pgbench", "-i", "-q"], environment: environment)
-            #expect(prepared.succeeded, "\(prepared.errors)")
+        let database = try LoadDatabase("takeover_\(mode)")
+        try withPooler(
+            ["default_pool_size": "4", "auth_type": "scram-sha-256"],
+            databases: [database.name: ""]
+        ) { pooler in
+            try database.fill(pooler)
             let output = pooler.directory + "/pgbench"
             let load = try ChildProcess(
                 ["pgbench", "-n", "-c", "12", "-j", "2", "-T", "6", "-M", mode],
-                environment: environment,
+                environment: database.environment(pooler),
                 output: output
             )
-            let client = try pooler.connect()
+            let client = try pooler.connect(database: database.name)
             try eventually("the load has begun") {
                 try client.value("select count(*) > 50 from pgbench_history") == "t"
             }
@@ -44,7 +39,7 @@ import Testing
                     and count(*) > 100 from pgbench_history
                 """
             try #expect(client.value(books) == "t")
-            let servers = try pooler.show("SERVERS").filter { $0["database"] == "app" }
+            let servers = try pooler.show("SERVERS").filter { $0["database"] == database.name }
             #expect(servers.count <= 4)
         }
     }

@@ -183,6 +183,7 @@ struct SettingExpectation {
         so_reuseport bool start - ProcessTests.aSharedPort = 0
         stats_period 1...s live - SettingEffectTests.statisticsAreLogged = 60
         stats_users text live - CommandTests.whoMayEnter =
+        suspend_timeout seconds live - SuspendTests.stragglersAreDropped = 10
         syslog bool live - SyslogTests.linesReachTheSystemsLog = 0
         syslog_facility word live - SyslogTests.linesReachTheSystemsLog = daemon
         syslog_ident text live - SyslogTests.linesReachTheSystemsLog = pgbouncer / martlet

@@ -106,7 +106,7 @@ import Testing
 
     @Test(
         arguments: [
-            "SHOW", "SHOW 'pools'", "SHOW foo", "SHOW fds", "SHOW pools x",
+            "SHOW", "SHOW 'pools'", "SHOW foo", "SHOW pools x",
             "SHOW query_wait_timeout",
             "foo", "foo bar", "RELOAD now", "SUSPEND x", "SHUTDOWN later", "SET", "SET a",
             "SET a b",

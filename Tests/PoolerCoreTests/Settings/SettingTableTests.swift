@@ -6,7 +6,7 @@ import Testing
     @Test func namesAreInOrderAndUnique() {
         let names = settingTable.map(\.name)
         #expect(names == Set(names).sorted())
-        #expect(names.count == 115)
+        #expect(names.count == 116)
     }
 
     @Test(arguments: Flavor.allCases)

@@ -126,6 +126,7 @@ public enum AdminGrammar {
         case (.table, let name?):
             if let setting = FakeSetting(name) { return .success(.showFake(setting)) }
             if let kind = ShowKind(name) { return .success(.show(kind)) }
+            if name.equalsIgnoringCase("fds") { return .failure(.descriptorsNotShown) }
             throw .invalidCommand(text)
         case (.none, _?), (.table, nil), (.setting, _):
             throw .invalidCommand(text)
