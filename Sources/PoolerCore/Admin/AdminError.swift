@@ -36,6 +36,8 @@ public enum AdminError: Error, Equatable, Sendable {
     case setFailed(detail: String?)
     /// RELOAD of a file with errors; the reason, for people, goes into DETAIL.
     case reloadFailed(detail: String?)
+    /// TAKEOVER while another one has not ended.
+    case takeoverUnderWay
     /// SHOW FDS: a descriptor without the session that the pooler keeps for it is of no use to anybody.
     case descriptorsNotShown
     /// The client asked to cancel a command that was waiting.
@@ -75,7 +77,8 @@ public enum AdminError: Error, Equatable, Sendable {
         case .invalidCommand, .badArguments, .adminAccessNeeded, .databaseRequired,
             .noSuchDatabase, .refusedForConsole, .alreadySuspendedOrPaused,
             .cannotSuspendWithPausedDatabases, .notPausedOrSuspended, .databaseNotPaused,
-            .shuttingDown, .descriptorsNotShown, .clientNotFound, .invalidClientReference,
+            .shuttingDown, .takeoverUnderWay, .descriptorsNotShown, .clientNotFound,
+            .invalidClientReference,
             .setFailed, .invalidBind,
             .unsupportedMessage:
             .protocolViolation
@@ -101,6 +104,7 @@ public enum AdminError: Error, Equatable, Sendable {
         case .invalidClientReference: "invalid client pointer supplied"
         case .setFailed: "SET failed"
         case .reloadFailed: "RELOAD failed, see logs for additional details"
+        case .takeoverUnderWay: "a takeover is under way"
         case .descriptorsNotShown: "SHOW FDS is not supported, martlet -R takes over without it"
         case .canceled: "canceling statement due to user request"
         case .multipleCommands: "cannot insert multiple commands into a prepared statement"

@@ -31,7 +31,10 @@ extension Worker {
     /// A client of the console has asked for everything that this process has.
     mutating func takeOver(_ slot: UInt32) -> ConsoleOutcome? {
         guard isOwner(slot) else { return .failed(.adminAccessNeeded) }
-        guard successor == nil, !lifecycle.isShuttingDown else { return .failed(.shuttingDown) }
+        if lifecycle.isShuttingDown { return .failed(.shuttingDown) }
+        guard successor == nil, shared.foreign.predecessor == nil else {
+            return .failed(.takeoverUnderWay)
+        }
         clients[slot].phase = .leaving
         if clients[slot].transport.detach(from: reactor) { successorArrived(slot) }
         return nil
@@ -134,8 +137,9 @@ extension Worker {
         }
     }
 
-    /// The process that has taken over has everything: the files are its own.
-    mutating func leaveFiles() {
+    /// Where another process has taken over, the files are its own.
+    mutating func leaveFilesIfHandedOver() {
+        guard handover != nil else { return }
         for index in listeners.indices { listeners[index].isPassed = true }
     }
 

@@ -282,9 +282,11 @@ extension Worker {
     mutating func advanceLifecycle() {
         mustAdvanceLifecycle = false
         guard isChief else { return }
+        // What is on its way to another process is not gone before that has it.
         if let handover, handover.isDone { handover.end() }
         switch lifecycle.shutdown {
         case nil: break
+        case _? where handover != nil: break
         case .waitForClients:
             if shared.pools.pools().allSatisfy({ $0.withLock { $0.clientCount == 0 } }) {
                 return shared.finish()

@@ -102,7 +102,7 @@ package enum Pooler {
         succession == nil ? supervisor.isReady() : supervisor.isReadyInstead()
         try chief.run()
         threads.join()
-        if shared.isHandedOver { chief.leaveFiles() }
+        chief.leaveFilesIfHandedOver()
         chief.stopListening()
         pidfile.remove()
         log.info("process ends")

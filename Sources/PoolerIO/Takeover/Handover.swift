@@ -171,10 +171,7 @@ final class Handover: Sendable {
             return state.isEnding && state.underWay.isEmpty && state.queue.isEmpty
         }
         for parcel in parcels where !parcel.message.isHello { parcel.discard() }
-        if isOver {
-            shared.isHandedOver = true
-            shared.finish()
-        }
+        if isOver { shared.finish() }
     }
 
     /// The new process has gone, before it had everything: what it has not is still this one's.

@@ -81,6 +81,7 @@ final class Succession: Sendable {
         writer.message(.query) { $0.writeCString("TAKEOVER") }
         try send(writer.bytes, on: descriptor)
         // What comes next are messages of another kind; an error says why none come.
+        guard martlet_wait(descriptor, 0, patience) == 1 else { throw lost }
         var first: UInt8 = 0
         let count = unsafe recv(descriptor, &first, 1, Int32(MSG_PEEK))
         guard count == 1 else { throw lost }
@@ -88,8 +89,11 @@ final class Succession: Sendable {
         throw refusal(try message(on: descriptor).body)
     }
 
+    /// How long the running process may take for an answer, in milliseconds.
+    private static let patience: Int32 = 10_000
+
     private static var lost: StartError {
-        StartError("the running process has closed the connection")
+        StartError("the running process does not answer, or has closed the connection")
     }
 
     private static func refusal(_ body: [UInt8]) -> StartError {
@@ -118,6 +122,7 @@ final class Succession: Sendable {
     private static func read(_ count: Int, on descriptor: Int32) throws(StartError) -> [UInt8] {
         var bytes = [UInt8](repeating: 0, count: count)
         guard count > 0 else { return bytes }
+        guard martlet_wait(descriptor, 0, patience) == 1 else { throw lost }
         guard unsafe recv(descriptor, &bytes, count, Int32(MSG_WAITALL)) == count else {
             throw lost
         }
@@ -158,9 +163,13 @@ final class Succession: Sendable {
                 break
             }
             count += 1
+            if case .end = parcel.message {
+                isComplete = true
+                // From here on this process can be taken over itself.
+                shared.foreign.predecessor = nil
+            }
             // Before anything of it is read: what is not accepted can go back.
             isGoingOn = channel.send(TakeoverParcel(.accepted(count: count)))
-            if case .end = parcel.message { isComplete = true }
             take(parcel, shared, configuration, statements)
         }
         inbox.discard()

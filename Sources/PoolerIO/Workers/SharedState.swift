@@ -35,7 +35,6 @@ final class SharedState: Sendable {
     private let lastNumber = Atomic<UInt64>(0)
     private let schemaChangeCount = Atomic<UInt32>(0)
     private let finished = Atomic(false)
-    private let handedOver = Atomic(false)
     private let chiefWaits = Atomic(false)
 
     /// - Throws: `SystemError` when the kernel gives no descriptors, `DigestError` when there is nothing
@@ -93,12 +92,6 @@ final class SharedState: Sendable {
     var isChiefWaiting: Bool {
         get { chiefWaits.load(ordering: .sequentiallyConsistent) }
         set { chiefWaits.store(newValue, ordering: .sequentiallyConsistent) }
-    }
-
-    /// Whether another process has taken over everything.
-    var isHandedOver: Bool {
-        get { handedOver.load(ordering: .acquiring) }
-        set { handedOver.store(newValue, ordering: .releasing) }
     }
 
     /// A worker has passed on everything, or not.

@@ -117,6 +117,13 @@ import Testing
             for other in others { try other.send("select pg_backend_pid()") }
             let pids = try others.map { try $0.receive().rows[0][0] }
             #expect(pids[0] == pids[1])
+            // One after the other; and a signal does not hurry the old process.
+            try #expect(pooler.takeOverInVain() == .exited(1))
+            #expect(pooler.log.contains("a takeover is under way"))
+            old.send(signal: SIGTERM)
+            eventually("the old process has the signal") {
+                pooler.log.contains("got SIGTERM")
+            }
             #expect(!old.hasExited)
             try gate.open()
             try #expect(slow.receive().sqlstate == nil)

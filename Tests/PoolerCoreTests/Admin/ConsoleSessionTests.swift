@@ -454,6 +454,7 @@ extension ConsoleSession {
             (.alreadySuspendedOrPaused, "already suspended/paused"),
             (.cannotSuspendWithPausedDatabases, "cannot suspend with paused databases"),
             (.notPausedOrSuspended, "pooler is not paused/suspended"),
+            (.takeoverUnderWay, "a takeover is under way"),
             (.descriptorsNotShown, "SHOW FDS is not supported, martlet -R takes over without it"),
             (.databaseNotPaused("x"), "database x is not paused"),
             (.shuttingDown, "pooler is shutting down"), (.clientNotFound, "client not found"),
