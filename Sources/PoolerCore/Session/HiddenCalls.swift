@@ -45,6 +45,13 @@ public struct HiddenCalls: Equatable, Sendable {
     /// There are none.
     public init() {}
 
+    /// What a database has of which nobody knows anything.
+    public static var unknown: HiddenCalls {
+        var calls = HiddenCalls()
+        calls.isAnywhere = true
+        return calls
+    }
+
     /// Whether nothing is called that statements do not name.
     public var isEmpty: Bool { relations.count == 0 && !isAnywhere }
 
@@ -123,7 +130,7 @@ private let answerLimit = 2_000
 
 private let questionText = #"""
     SET LOCAL search_path TO pg_catalog;
-    SET LOCAL statement_timeout TO 2000;
+    SET LOCAL statement_timeout TO 10000;
     WITH RECURSIVE code AS (
      SELECT p.oid, p.proname, regexp_replace(lower(CASE WHEN p.prosrc = '' THEN
        pg_get_functiondef(p.oid) ELSE p.prosrc END), E'--[^\\n]*|/\\*.*?\\*/', ' ', 'g') AS src

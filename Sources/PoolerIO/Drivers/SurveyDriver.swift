@@ -10,6 +10,8 @@ internal import PostgresWire
 extension Worker {
     /// How long what was found is relied upon, in microseconds.
     private static var surveyPeriod: Microseconds { .seconds(60) }
+    /// The same where the question was not answered: it may be too much for the database.
+    private static var failedSurveyPeriod: Microseconds { .seconds(600) }
 
     /// After statements that do this a database is another one.
     static var changingEffects: SessionEffects { [.definition, .creation] }
@@ -93,7 +95,7 @@ extension Worker {
     /// Whether a database should be asked again.
     func isSurveyOld(_ pool: PoolID) -> Bool {
         guard let survey = pools[pool].survey else { return false }
-        return now - survey.time >= Self.surveyPeriod
+        return now >= survey.end
     }
 
     /// Asks a server what in its database can change a session unseen.
@@ -105,7 +107,7 @@ extension Worker {
 
     /// The server has answered.
     ///
-    /// What it cannot say is taken for nothing, until it is asked again.
+    /// If it cannot say, any statement may change a session unseen, until it is asked again.
     mutating func surveyed(_ server: UInt32, _ error: ErrorResponse?) {
         let answer = exchange(&servers[server].taskAnswer, with: [])
         let calls = error == nil ? HiddenCalls(answer: unsafe answer.span.bytes) : nil
@@ -113,7 +115,10 @@ extension Worker {
             let reason = error?.message.text ?? "unreadable answer"
             logServer(server, .warning, "survey of hidden calls failed: \(reason)")
         }
-        let survey = Survey(calls: calls ?? HiddenCalls(), time: now)
+        let survey = Survey(
+            calls: calls ?? .unknown,
+            end: now + (calls == nil ? Self.failedSurveyPeriod : Self.surveyPeriod)
+        )
         publish(survey, of: pools[servers[server].pool].key.database)
         guard servers[server].machine.transactionStatus == .idle else {
             return servers[server].hasClient

@@ -293,7 +293,8 @@ final class SharedSurveys: Sendable {
 /// What a database has been found to have.
 struct Survey: Sendable {
     let calls: HiddenCalls
-    let time: Microseconds
+    /// When it is to be made anew.
+    let end: Microseconds
 }
 
 /// The prepared statements of all clients and servers.

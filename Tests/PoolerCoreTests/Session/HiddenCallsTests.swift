@@ -9,6 +9,7 @@ import Testing
         #expect(calls.isEmpty && calls.settingNames.isEmpty && !calls.isAnywhere)
         #expect(!Self.areNamed("insert into t values (1)", calls))
         #expect(HiddenCalls().isEmpty)
+        #expect(HiddenCalls.unknown.isAnywhere && !HiddenCalls.unknown.isEmpty)
     }
 
     @Test(arguments: [
