@@ -71,6 +71,14 @@ import Testing
             poolMode: "transaction"
         ),
         Example(
+            folder: "peers",
+            user: "app",
+            database: "app",
+            identity: "app app",
+            poolMode: "transaction",
+            refused: ("nobody", "password authentication failed")
+        ),
+        Example(
             folder: "bitnami",
             user: "other",
             database: "other",
