@@ -36,7 +36,13 @@ extension Configuration {
                 try parser.read(key, value, place)
             }
         }
-        return parser.configuration
+        let configuration = parser.configuration
+        if let problem = configuration.tlsProblem {
+            let message = "\(problem.setting): \(problem.text)"
+            throw configuration.places[problem.setting]?.error(message)
+                ?? ConfigurationError(file: path, message: message)
+        }
+        return configuration
     }
 
     /// Which main section there is; one, repeated or not, must be.

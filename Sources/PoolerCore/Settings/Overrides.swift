@@ -27,6 +27,15 @@ public struct Overrides: Sendable, Equatable {
     public var transactionTimeout: Microseconds?
     public var logMinDuration: Int?
     public var logQueryBytes: Int?
+    public var serverChannelBinding: ChannelBinding?
+    public var serverTLS13Ciphers: String?
+    public var serverTLSCAFile: String?
+    public var serverTLSCertFile: String?
+    public var serverTLSCiphers: String?
+    public var serverTLSKeyFile: String?
+    public var serverTLSNegotiation: TLSNegotiation?
+    public var serverTLSProtocols: TLSProtocols?
+    public var serverTLSSslmode: TLSMode?
 
     /// Makes overrides that replace nothing.
     public init() {}

@@ -19,14 +19,32 @@ private func sampleTopic(_ topic: SettingTopic) -> String {
 private func sampleRow(_ row: SettingRow) -> String {
     let value = row.fileValue(.martlet)
     let line = value.isEmpty ? ";\(row.name) =" : ";\(row.name) = \(value)"
-    return ";; \(row.doc)\(sampleValues(row.kind))\n\(line)\n"
+    return commentLines("\(row.doc)\(sampleValues(row.kind))") + "\(line)\n"
+}
+
+/// The text as comments, with a new line before what would make one too long.
+private func commentLines(_ text: String) -> String {
+    let longest = 110
+    var result = ""
+    for line in text.split(separator: "\n") {
+        var comment = ";;"
+        for word in line.split(separator: " ") {
+            if comment.utf8.count + 1 + word.utf8.count > longest {
+                result += comment + "\n"
+                comment = ";;"
+            }
+            comment += " " + word
+        }
+        result += comment + "\n"
+    }
+    return result
 }
 
 private func sampleValues(_ kind: SettingKind) -> String {
     switch kind {
-    case .keyword(let words): "\n;; One of: \(words.joined(separator: ", "))."
+    case .keyword(let words): "\nOne of: \(words.joined(separator: ", "))."
     case .duration: " In seconds."
-    case .bool, .int, .fileMode, .text, .path, .list, .countOrPercentage: ""
+    case .bool, .int, .fileMode, .text, .path, .list, .countOrPercentage, .tlsProtocols: ""
     }
 }
 

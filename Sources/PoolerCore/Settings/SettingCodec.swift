@@ -34,6 +34,7 @@ public enum SettingKind: Sendable, Equatable {
     case path
     case list
     case countOrPercentage
+    case tlsProtocols
 }
 
 /// A pair of functions between text and value.

@@ -21,6 +21,7 @@ public enum SettingTopic: String, Sendable, CaseIterable {
     case servers = "Server connections"
     case timeouts = "Timeouts"
     case authentication = "Authentication"
+    case tls = "TLS"
     case logging = "Logging"
     case compatibility = "Accepted for compatibility"
 }
@@ -239,8 +240,18 @@ extension SettingRow {
         _ change: SettingChange,
         _ topic: SettingTopic,
         pgbouncer: Value? = nil,
+        override: OverrideColumn<Value>? = nil,
         doc: String
     ) -> SettingRow {
-        SettingRow(name, keyPath, codec, change, topic, pgbouncer: pgbouncer, doc: doc)
+        SettingRow(
+            name,
+            keyPath,
+            codec,
+            change,
+            topic,
+            pgbouncer: pgbouncer,
+            override: override,
+            doc: doc
+        )
     }
 }

@@ -95,28 +95,6 @@ public enum AuthType: String, SettingKeyword {
     ]
 }
 
-/// Whether clients can have TLS.
-public enum ClientTLSMode: String, SettingKeyword {
-    case disable
-
-    public static let unsupportedKeywords = Dictionary(
-        uniqueKeysWithValues: ["allow", "prefer", "require", "verify-ca", "verify-full"].map {
-            ($0, "Martlet has no TLS for clients yet")
-        }
-    )
-}
-
-/// Whether servers are asked for TLS; none are, yet, so that nothing may depend on it.
-public enum ServerTLSMode: String, SettingKeyword {
-    case disable, allow, prefer
-
-    public static let unsupportedKeywords = Dictionary(
-        uniqueKeysWithValues: ["require", "verify-ca", "verify-full"].map {
-            ($0, "Martlet has no TLS to servers yet")
-        }
-    )
-}
-
 /// How a new server connection chooses among several hosts.
 public enum LoadBalanceHosts: String, SettingKeyword {
     /// The next host for every connection.

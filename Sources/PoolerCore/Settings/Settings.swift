@@ -150,23 +150,25 @@ public struct Settings: Sendable, Equatable {
     public var resolvConf = ""
     public var sbufLoopcnt = 5
 
-    // Accepted as long as they ask for no TLS.
+    // TLS; `clientTLS` and `serverTLS` put them together.
     public var clientTLS13Ciphers = ""
     public var clientTLSCAFile = ""
-    public var clientTLSCertFile = ""
+    public var clientTLSCertFile: [String] = []
     public var clientTLSCiphers = "default"
-    public var clientTLSDheparams = "auto"
+    public var clientTLSDheparams = TLSDHEParams.auto
     public var clientTLSEcdhcurve = "auto"
-    public var clientTLSKeyFile = ""
-    public var clientTLSProtocols = "secure"
-    public var clientTLSSslmode = ClientTLSMode.disable
+    public var clientTLSKeyFile: [String] = []
+    public var clientTLSProtocols = TLSProtocols.secure
+    public var clientTLSSslmode = TLSMode.disable
+    public var serverChannelBinding = ChannelBinding.prefer
     public var serverTLS13Ciphers = ""
     public var serverTLSCAFile = ""
     public var serverTLSCertFile = ""
     public var serverTLSCiphers = "default"
     public var serverTLSKeyFile = ""
-    public var serverTLSProtocols = "secure"
-    public var serverTLSSslmode = ServerTLSMode.prefer
+    public var serverTLSNegotiation = TLSNegotiation.postgres
+    public var serverTLSProtocols = TLSProtocols.secure
+    public var serverTLSSslmode = TLSMode.prefer
 
     /// Makes the settings of an empty section of `flavor`.
     public init(flavor: Flavor = .martlet) {

@@ -134,73 +134,111 @@ let settingsAToM: [SettingRow] = [
         \.clientTLS13Ciphers,
         .text,
         .live,
-        .compatibility,
-        doc: "Cipher suites of TLS 1.3 towards clients. Without effect until Martlet has TLS."
+        .tls,
+        doc:
+            """
+            Cipher suites of TLS 1.3 for clients, as OpenSSL names them, separated by colons; the \
+            library's own if empty.
+            """
     ),
     .value(
         "client_tls_ca_file",
         \.clientTLSCAFile,
         .path,
         .live,
-        .compatibility,
+        .tls,
         doc:
-            "Certificates that sign those of the other side towards clients. Without effect until Martlet has TLS."
+            """
+            Certificates of the authorities that sign those of clients, in PEM; those that the \
+            system trusts if empty.
+            """
     ),
     .value(
         "client_tls_cert_file",
         \.clientTLSCertFile,
-        .path,
+        .list,
         .live,
-        .compatibility,
-        doc: "The certificate towards clients. Without effect until Martlet has TLS."
+        .tls,
+        doc:
+            """
+            The certificate shown to clients, in PEM, followed by those between it and its \
+            authority. Several files, separated by commas, are chosen from by the host name that a \
+            client asks for; the first is for clients that ask for none of them.
+            """
     ),
     .value(
         "client_tls_ciphers",
         \.clientTLSCiphers,
         .text,
         .live,
-        .compatibility,
-        doc: "Ciphers up to TLS 1.2 towards clients. Without effect until Martlet has TLS."
+        .tls,
+        doc:
+            """
+            Ciphers up to TLS 1.2 for clients, in OpenSSL's syntax; default, secure, normal and fast \
+            all mean the library's own.
+            """
     ),
-    .value(
+    .keyword(
         "client_tls_dheparams",
         \.clientTLSDheparams,
-        .text,
         .live,
-        .compatibility,
-        doc: "Parameters of the key exchange towards clients. Without effect until Martlet has TLS."
+        .tls,
+        pgbouncer: .auto,
+        doc:
+            """
+            Key exchange over finite fields, up to TLS 1.2: none, auto = as strong as the \
+            certificate, legacy = 1024 bits.
+            """
     ),
     .value(
         "client_tls_ecdhcurve",
         \.clientTLSEcdhcurve,
         .text,
         .live,
-        .compatibility,
-        doc: "Curve of the key exchange towards clients. Without effect until Martlet has TLS."
+        .tls,
+        doc:
+            """
+            Groups for the key exchange: auto = the library's own, none = no elliptic curves up to \
+            TLS 1.2, or names as OpenSSL has them, separated by colons.
+            """
     ),
     .value(
         "client_tls_key_file",
         \.clientTLSKeyFile,
-        .path,
+        .list,
         .live,
-        .compatibility,
-        doc: "The key of the certificate towards clients. Without effect until Martlet has TLS."
+        .tls,
+        doc:
+            """
+            The private key of client_tls_cert_file, in PEM and without a passphrase; of several \
+            certificates, as many files in the same order.
+            """
     ),
     .value(
         "client_tls_protocols",
         \.clientTLSProtocols,
-        .text,
+        .tlsProtocols,
         .live,
-        .compatibility,
-        doc: "Versions of TLS towards clients. Without effect until Martlet has TLS."
+        .tls,
+        doc:
+            """
+            Versions of TLS for clients: secure = 1.2 and 1.3, all, or a list such as tlsv1.3 or \
+            all,!tlsv1.0.
+            """
     ),
     .keyword(
         "client_tls_sslmode",
         \.clientTLSSslmode,
         .live,
-        .compatibility,
+        .tls,
         pgbouncer: .disable,
-        doc: "Whether clients can ask for TLS. Martlet has none yet: only disable is taken."
+        doc:
+            """
+            TLS for clients over TCP: disable = none, allow and prefer = for those who ask, require \
+            = without it nobody gets in, verify-ca and verify-full = also with a certificate that \
+            client_tls_ca_file has signed. Up to require, a certificate that does not verify counts \
+            as none.
+            """
     ),
     .value(
         "conffile",

@@ -36,6 +36,7 @@ private func kindText(_ kind: SettingKind) -> String {
     case .path: "path"
     case .list: "list"
     case .countOrPercentage: "a number, or `1%` to `100%`"
+    case .tlsProtocols: "`secure`, `all`, or a list of versions"
     }
 }
 

@@ -149,6 +149,19 @@ let settingsNToZ: [SettingRow] = [
         range: 1...10_000_000,
         doc: "Iterations of SCRAM secrets made from plain passwords of the auth_file."
     ),
+    .keyword(
+        "server_channel_binding",
+        \.serverChannelBinding,
+        .live,
+        .tls,
+        pgbouncer: .prefer,
+        override: .in(.databases, at: \.serverChannelBinding),
+        doc:
+            """
+            SCRAM to servers bound to the TLS connection, which shows that nobody sits between: \
+            disable = never, prefer = if the server offers it, require = log in in no other way.
+            """
+    ),
     .duration(
         "server_check_delay",
         \.serverCheckDelay,
@@ -231,57 +244,104 @@ let settingsNToZ: [SettingRow] = [
         \.serverTLS13Ciphers,
         .text,
         .live,
-        .compatibility,
-        doc: "Cipher suites of TLS 1.3 towards servers. Without effect until Martlet has TLS."
+        .tls,
+        override: .in(.databases, at: \.serverTLS13Ciphers),
+        doc:
+            """
+            Cipher suites of TLS 1.3 for servers, as OpenSSL names them, separated by colons; the \
+            library's own if empty.
+            """
     ),
     .value(
         "server_tls_ca_file",
         \.serverTLSCAFile,
         .path,
         .live,
-        .compatibility,
+        .tls,
+        override: .in(.databases, at: \.serverTLSCAFile),
         doc:
-            "Certificates that sign those of the other side towards servers. Without effect until Martlet has TLS."
+            """
+            Certificates of the authorities that sign those of servers, in PEM; those that the \
+            system trusts if empty.
+            """
     ),
     .value(
         "server_tls_cert_file",
         \.serverTLSCertFile,
         .path,
         .live,
-        .compatibility,
-        doc: "The certificate towards servers. Without effect until Martlet has TLS."
+        .tls,
+        override: .in(.databases, at: \.serverTLSCertFile),
+        doc:
+            """
+            The certificate for servers that ask for one, in PEM, followed by those between it and \
+            its authority.
+            """
     ),
     .value(
         "server_tls_ciphers",
         \.serverTLSCiphers,
         .text,
         .live,
-        .compatibility,
-        doc: "Ciphers up to TLS 1.2 towards servers. Without effect until Martlet has TLS."
+        .tls,
+        override: .in(.databases, at: \.serverTLSCiphers),
+        doc:
+            """
+            Ciphers up to TLS 1.2 for servers, in OpenSSL's syntax; default, secure, normal and fast \
+            all mean the library's own.
+            """
     ),
     .value(
         "server_tls_key_file",
         \.serverTLSKeyFile,
         .path,
         .live,
-        .compatibility,
-        doc: "The key of the certificate towards servers. Without effect until Martlet has TLS."
+        .tls,
+        override: .in(.databases, at: \.serverTLSKeyFile),
+        doc:
+            """
+            The private key of server_tls_cert_file, in PEM and without a passphrase.
+            """
+    ),
+    .keyword(
+        "server_tls_negotiation",
+        \.serverTLSNegotiation,
+        .live,
+        .tls,
+        pgbouncer: .postgres,
+        override: .in(.databases, at: \.serverTLSNegotiation),
+        doc:
+            """
+            How TLS to a server begins: postgres = with an SSLRequest, direct = at once, which \
+            PostgreSQL has since version 17 and which needs server_tls_sslmode = require or more.
+            """
     ),
     .value(
         "server_tls_protocols",
         \.serverTLSProtocols,
-        .text,
+        .tlsProtocols,
         .live,
-        .compatibility,
-        doc: "Versions of TLS towards servers. Without effect until Martlet has TLS."
+        .tls,
+        override: .in(.databases, at: \.serverTLSProtocols),
+        doc:
+            """
+            Versions of TLS for servers: secure = 1.2 and 1.3, all, or a list such as tlsv1.3 or \
+            all,!tlsv1.0.
+            """
     ),
     .keyword(
         "server_tls_sslmode",
         \.serverTLSSslmode,
         .live,
-        .compatibility,
+        .tls,
         pgbouncer: .prefer,
-        doc: "Whether servers are asked for TLS. Martlet has none yet: what demands it is refused."
+        override: .in(.databases, at: \.serverTLSSslmode),
+        doc:
+            """
+            TLS to servers over TCP: disable = none, allow and prefer = if the server has it, \
+            require = without it no connection, verify-ca = also with a certificate that \
+            server_tls_ca_file has signed, verify-full = and that is for the server's host name.
+            """
     ),
     .keyword(
         "session_tracking",

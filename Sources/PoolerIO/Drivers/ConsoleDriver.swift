@@ -259,6 +259,7 @@ extension Worker {
             guard row.change == .live else {
                 return .failed(.setFailed(detail: "\(row.name) takes effect only at start"))
             }
+            if row.topic == .tls { try changed.checkTLS() }
             if Configuration.accessSettingNames.contains(row.name) {
                 try readAccessFiles(&changed)
             }

@@ -6,7 +6,7 @@ import Foundation
 /// What is expected of one setting.
 struct SettingExpectation {
     enum Values: Equatable {
-        case bool, seconds, secondsAtLeast(Int), word, text, fileMode, countOrPercentage
+        case bool, seconds, secondsAtLeast(Int), word, text, fileMode, countOrPercentage, protocols
         case number(ClosedRange<Int>)
 
         /// A value that is not taken, and how the error about it begins.
@@ -18,6 +18,7 @@ struct SettingExpectation {
                 ("0", "expected a number of seconds from \(least) to 10000000000, such as")
             case .word: ("nonsense", "expected ")
             case .text: nil
+            case .protocols: ("sslv3", "expected secure, all, or some of tlsv1.0 to tlsv1.3, found")
             case .countOrPercentage:
                 ("0%", "expected a whole number, or a percentage from 1% to 100%")
             case .fileMode: ("777", "expected an octal number from 0 to 0777")
@@ -70,6 +71,7 @@ struct SettingExpectation {
         case "text": return .text
         case "mode": return .fileMode
         case "limit": return .countOrPercentage
+        case "protocols": return .protocols
         default: break
         }
         let parts = word.components(separatedBy: "...")
@@ -101,15 +103,15 @@ struct SettingExpectation {
         cancel_wait_timeout seconds live - SettingEffectTests.cancelWaitTimeout = 10
         client_idle_timeout seconds live u TimeoutTests.clientIdleTimeout = 0
         client_login_timeout seconds live - BrokenClientTests.silentConnectionsEndAtLoginTimeout = 60
-        client_tls13_ciphers text live - - =
-        client_tls_ca_file text live - - =
-        client_tls_cert_file text live - - =
-        client_tls_ciphers text live - - = default
-        client_tls_dheparams text live - - = auto
-        client_tls_ecdhcurve text live - - = auto
-        client_tls_key_file text live - - =
-        client_tls_protocols text live - - = secure
-        client_tls_sslmode word live - - = disable
+        client_tls13_ciphers text live - TLSSettingsTests.whatClientsGet =
+        client_tls_ca_file text live - TLSSettingsTests.whatClientsGet =
+        client_tls_cert_file text live - TLSSettingsTests.whatClientsGet =
+        client_tls_ciphers text live - TLSSettingsTests.whatClientsGet = default
+        client_tls_dheparams word live - TLSSettingsTests.whatClientsGet = auto
+        client_tls_ecdhcurve text live - TLSSettingsTests.whatClientsGet = auto
+        client_tls_key_file text live - TLSSettingsTests.whatClientsGet =
+        client_tls_protocols protocols live - TLSSettingsTests.whatClientsGet = secure
+        client_tls_sslmode word live - TLSSettingsTests.whatClientsGet = disable
         conffile text live - ProcessTests.theFileCanBeAnother =
         default_pool_size 0...2147483647 live dup LimitTests.defaultPoolSize = 20
         disable_pqexec bool live - ProcessTests.simpleQueriesCanBeForbidden = 0
@@ -161,6 +163,7 @@ struct SettingExpectation {
         reuse_unnamed_statements bool live du UnnamedReuseTests.whatComesAgainIsPreparedOnceForAll = 0
         sbuf_loopcnt 0...2147483647 live - - = 5
         scram_iterations 1...10000000 live - SettingEffectTests.scramIterations = 4096
+        server_channel_binding word live d TLSSettingsTests.whatAServerGets = prefer
         server_check_delay seconds live - ServerLifeTests.theCheckQueryRunsAfterItsDelay = 30
         server_check_query text live - ServerLifeTests.aFailingCheckQueryReplacesTheServer = <empty>
         server_connect_timeout seconds live - ServerLifeTests.serverConnectTimeout = 15
@@ -171,13 +174,14 @@ struct SettingExpectation {
         server_reset_query text live - PoolModeTests.anEmptyResetQueryResetsNothing = DISCARD ALL
         server_reset_query_always bool live - SettingEffectTests.serverResetQueryAlways = 0
         server_round_robin bool live - TransactionTests.idleServersAreTakenRoundRobin = 0
-        server_tls13_ciphers text live - - =
-        server_tls_ca_file text live - - =
-        server_tls_cert_file text live - - =
-        server_tls_ciphers text live - - = default
-        server_tls_key_file text live - - =
-        server_tls_protocols text live - - = secure
-        server_tls_sslmode word live - - = prefer
+        server_tls13_ciphers text live d TLSSettingsTests.whatAServerGets =
+        server_tls_ca_file text live d TLSSettingsTests.whatAServerGets =
+        server_tls_cert_file text live d TLSSettingsTests.whatAServerGets =
+        server_tls_ciphers text live d TLSSettingsTests.whatAServerGets = default
+        server_tls_key_file text live d TLSSettingsTests.whatAServerGets =
+        server_tls_negotiation word live d TLSSettingsTests.whatAServerGets = postgres
+        server_tls_protocols protocols live d TLSSettingsTests.whatAServerGets = secure
+        server_tls_sslmode word live d TLSSettingsTests.whatAServerGets = prefer
         session_tracking word live du PinTests.trackingCanBeSwitchedOff = full
         shared_listener bool live - ListenerTests.withoutAListenerServersArePinned = 1
         so_reuseport bool start - ProcessTests.aSharedPort = 0

@@ -387,13 +387,21 @@ private func error(_ text: String, files: [String: String] = [:]) -> String? {
             guard let override = row.override else { continue }
             let words = [
                 "pool_mode": "statement", "session_tracking": "off",
+                "server_tls_negotiation": "direct",
                 "isolate_custom_settings": "1", "pin_notice": "1",
-                "reuse_unnamed_statements": "1",
+                "reuse_unnamed_statements": "1", "server_channel_binding": "disable",
+                "server_tls_protocols": "tlsv1.3", "server_tls_sslmode": "verify-full",
+            ]
+            // What makes sense only together with another key.
+            let others = [
+                "server_tls_cert_file": "server_tls_key_file=3",
+                "server_tls_key_file": "server_tls_cert_file=3",
+                "server_tls_negotiation": "server_tls_sslmode=require",
             ]
             let value = words[row.name] ?? "3"
             for section in override.sections where section != .peers {
                 for name in [override.name] + override.aliases {
-                    let entry = "[\(section.rawValue)]\nd = \(name)=\(value)"
+                    let entry = "[\(section.rawValue)]\nd = \(name)=\(value) \(others[name] ?? "")"
                     let configuration = try read("[martlet]\n\(entry)")
                     let effective = configuration.effectiveSettings(
                         database: configuration.databases["d"],

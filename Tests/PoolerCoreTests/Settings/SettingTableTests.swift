@@ -6,7 +6,7 @@ import Testing
     @Test func namesAreInOrderAndUnique() {
         let names = settingTable.map(\.name)
         #expect(names == Set(names).sorted())
-        #expect(names.count == 116)
+        #expect(names.count == 118)
     }
 
     @Test(arguments: Flavor.allCases)
@@ -124,7 +124,10 @@ import Testing
                 "isolate_custom_settings", "log_min_duration", "log_query_bytes",
                 "max_db_client_connections", "max_db_connections",
                 "min_pool_size", "pin_notice", "pool_mode", "pool_size", "query_wait_timeout",
-                "reserve_pool_size", "reuse_unnamed_statements", "server_lifetime",
+                "reserve_pool_size", "reuse_unnamed_statements", "server_channel_binding",
+                "server_lifetime", "server_tls13_ciphers", "server_tls_ca_file",
+                "server_tls_cert_file", "server_tls_ciphers", "server_tls_key_file",
+                "server_tls_negotiation", "server_tls_protocols", "server_tls_sslmode",
                 "session_tracking",
             ]
         )
@@ -162,32 +165,6 @@ import Testing
         }
     }
 
-    /// A file that says that there is no TLS can be used, one that relies on TLS cannot.
-    @Test(
-        arguments: [
-            ("client_tls_sslmode", ["disable"], "Martlet has no TLS for clients yet"),
-            (
-                "server_tls_sslmode", ["disable", "allow", "prefer"],
-                "Martlet has no TLS to servers yet"
-            ),
-        ] as [(String, [ByteString], String)]
-    )
-    func whatNeedsTLSIsRefused(_ name: String, _ accepted: [ByteString], _ reason: String) throws {
-        var settings = Settings()
-        for mode in ["disable", "allow", "prefer", "require", "verify-ca", "verify-full"]
-            as [ByteString]
-        {
-            if accepted.contains(mode) {
-                try settings.set(name, to: mode, section: "pgbouncer")
-                continue
-            }
-            let error = #expect(throws: SettingError.self) {
-                try settings.set(name, to: mode, section: "pgbouncer")
-            }
-            #expect(error?.message.contains("\"\(mode)\" is not supported: \(reason)") == true)
-        }
-    }
-
     @Test func whenAQueryIsSlow() throws {
         var settings = Settings()
         #expect(settings.slowQueryLimit == .max)
@@ -211,6 +188,7 @@ import Testing
         case .keyword(let words): ByteString(words[0])
         case .text, .path, .list: "other"
         case .countOrPercentage: "75%"
+        case .tlsProtocols: "tlsv1.3"
         }
     }
 
@@ -229,6 +207,7 @@ import Testing
         case .path: [ByteString([0xFF])]
         case .text, .list: []
         case .countOrPercentage: ["", "x", "-1", "0%", "101%", "5 %", "%", "99999999999"]
+        case .tlsProtocols: ["", "x", "sslv3", "all,!all"]
         }
     }
 }
