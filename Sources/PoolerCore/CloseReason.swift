@@ -13,6 +13,7 @@ public enum CloseReason: Equatable, Sendable {
     case clientLoginTimeoutServerDown
     case clientIdleTimeout
     case clientRefused(ErrorResponse)
+    case clientTLSFailed(String)
 
     // The server's doing.
     /// The client has the server's last words already.
@@ -23,6 +24,7 @@ public enum CloseReason: Equatable, Sendable {
     case serverConnectTimeout
     case serverNameUnresolved
     case serverLoginFailed(ErrorResponse)
+    case serverTLSFailed(String)
 
     // Timeouts of a client that has or waits for a server.
     case queryTimeout
@@ -87,12 +89,14 @@ public enum CloseReason: Equatable, Sendable {
         case .clientLoginTimeoutServerDown: "client_login_timeout (server down)"
         case .clientIdleTimeout: "client_idle_timeout"
         case .clientRefused(let response): response.message.text
+        case .clientTLSFailed(let text): "TLS handshake failed: \(text)"
         case .serverSaidWhy, .serverConnectionLost: "server conn crashed?"
         case .serverProtocolViolation: "broken server packet"
         case .serverConnectFailed: "connect failed"
         case .serverConnectTimeout: "connect timeout"
         case .serverNameUnresolved: "server DNS lookup failed"
         case .serverLoginFailed(let response): response.message.text
+        case .serverTLSFailed(let text): "server TLS failed: \(text)"
         case .queryTimeout: "query timeout"
         case .queuedQueryTimeout: "query_timeout"
         case .queryWaitTimeout: "query_wait_timeout"
@@ -139,7 +143,7 @@ public enum CloseReason: Equatable, Sendable {
     /// What the client is told, or nil when it is gone or ended the connection itself.
     public var response: ErrorResponse? {
         switch self {
-        case .clientCloseRequest, .clientUnexpectedEOF, .serverSaidWhy: nil
+        case .clientCloseRequest, .clientUnexpectedEOF, .clientTLSFailed, .serverSaidWhy: nil
         case .clientRefused(let response), .serverLoginFailed(let response): response
         default: ErrorResponse(.fatal, .protocolViolation, text)
         }
@@ -149,7 +153,8 @@ public enum CloseReason: Equatable, Sendable {
     public var isOfAllClients: Bool {
         switch self {
         case .serverConnectFailed, .serverConnectTimeout, .serverNameUnresolved,
-            .serverLoginFailed, .serverLoginFailing, .databaseRemoved, .poolerShuttingDown,
+            .serverTLSFailed, .serverLoginFailed, .serverLoginFailing, .databaseRemoved,
+            .poolerShuttingDown,
             .serverShuttingDown:
             true
         default: false

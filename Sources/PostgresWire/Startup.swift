@@ -55,7 +55,7 @@ public enum StartupPacket: Equatable, Sendable {
     public static let byteCountLimit = 10_000
 
     private static let cancelRequestCode: Int32 = 80_877_102
-    private static let sslRequestCode: Int32 = 80_877_103
+    fileprivate static let sslRequestCode: Int32 = 80_877_103
     private static let gssencRequestCode: Int32 = 80_877_104
 
     /// The size of the packet at the start of `bytes`, or nil when its length has not arrived.
@@ -128,6 +128,11 @@ extension ByteWriter {
             }
             packet.write(UInt8(0))
         }
+    }
+
+    /// Appends an SSLRequest.
+    public mutating func sslRequest() {
+        lengthPrefixed { $0.write(StartupPacket.sslRequestCode) }
     }
 
     /// Appends a CancelRequest.

@@ -7,6 +7,8 @@ public import PostgresWire
 public enum ConsoleOutcome: Sendable {
     /// It was done; the answer is its tag.
     case done
+    /// It was done, but for what the notice says.
+    case noticed(ErrorResponse)
     /// For SHOW: what `ShowDefinition.parts` of the table asks for.
     case snapshot(ConsoleSnapshot)
     /// It failed.
@@ -56,6 +58,16 @@ public enum ConsoleAnswer {
 
     /// What SET of a setting that is not ours says.
     public static let setIgnored = ErrorResponse(.notice, .successfulCompletion, "SET ignored")
+
+    /// What SET of a setting of TLS says that does not fit the others.
+    public static func tlsNotApplied(detail: String) -> ErrorResponse {
+        ErrorResponse(
+            .notice,
+            .successfulCompletion,
+            "TLS settings could not be applied, still using old configuration",
+            detail: detail
+        )
+    }
 
     private static var helpDetail: String {
         let tables = ShowKind.allCases.map(\.rawValue).joined(separator: "|")
@@ -109,8 +121,9 @@ extension ByteWriter {
         errorResponse(error.response)
     }
 
-    /// Appends the notice that belongs to a command, if one does.
-    mutating func notice(of command: AdminCommand) {
+    /// Appends what there is to be said of a command and how it ended.
+    mutating func notices(of command: AdminCommand, _ outcome: ConsoleOutcome) {
+        if case .noticed(let notice) = outcome { noticeResponse(notice) }
         switch command {
         case .setIgnored: noticeResponse(ConsoleAnswer.setIgnored)
         case .show(.help): noticeResponse(ConsoleAnswer.help)

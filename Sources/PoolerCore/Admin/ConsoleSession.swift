@@ -171,7 +171,7 @@ public struct ConsoleSession: Sendable {
     private mutating func answerQuery(_ command: AdminCommand, _ outcome: ConsoleOutcome) {
         if let columns = command.resultColumns { writer.rowDescription(columns, .text) }
         writer.write(command.rows(outcome.snapshot, .text).bytes)
-        writer.notice(of: command)
+        writer.notices(of: command, outcome)
         writer.commandComplete(command)
     }
 
@@ -272,7 +272,7 @@ public struct ConsoleSession: Sendable {
         rowLimit: Int
     ) -> ConsoleStep {
         if case .failed(let error) = outcome { return fail(error) }
-        writer.notice(of: command)
+        writer.notices(of: command, outcome)
         let rows = command.rows(outcome.snapshot, portals[name]?.formats ?? .text)
         return sendRows(name, command, rows, from: 0, limit: rowLimit)
     }
@@ -356,7 +356,7 @@ extension ConsoleOutcome {
     fileprivate var snapshot: ConsoleSnapshot {
         switch self {
         case .snapshot(let snapshot): snapshot
-        case .done, .failed: ConsoleSnapshot()
+        case .done, .noticed, .failed: ConsoleSnapshot()
         }
     }
 }

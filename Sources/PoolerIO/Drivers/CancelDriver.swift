@@ -141,6 +141,7 @@ extension Worker {
         let isUnderWay = startCanceler(
             .server(servers[server].id),
             at: servers[server].endpoint,
+            servers[server].transport.hasTLS ? tlsPlan(of: server) : nil,
             key,
             for: requester,
             until: settings.cancelWaitTimeout == 0 ? .max : now + settings.cancelWaitTimeout
@@ -155,6 +156,7 @@ extension Worker {
     mutating func startCanceler(
         _ target: Canceler.Target,
         at endpoint: Endpoint,
+        _ tlsPlan: TLSPlan?,
         _ key: CancelKey,
         for requester: Requester,
         until deadline: Microseconds
@@ -174,6 +176,7 @@ extension Worker {
                 transport: transport,
                 target: target,
                 request: writer.bytes,
+                tlsPlan: tlsPlan,
                 requester: requester,
                 deadline: deadline
             )
@@ -181,7 +184,7 @@ extension Worker {
         return true
     }
 
-    /// The connection is there, or the other side has closed it.
+    /// The connection is there, or the other side has said something or closed it.
     mutating func cancelerProgressed(
         _ slot: UInt32,
         _ event: ReactorEvent,
@@ -192,17 +195,67 @@ extension Worker {
             guard martlet_socket_error(descriptor) == 0 else {
                 return endCanceler(slot, .unreachable)
             }
-            cancelers[slot].phase = .heldBack
             cancelers[slot].transport.setReading(true, reactor)
-            deliverCancel(slot)
-        } else {
-            if event.isWritable { cancelers[slot].transport.flush(reactor) }
-            if event.isReadable,
-                case .end = buffer.receive(event, from: cancelers[slot].transport.descriptor)
-            {
-                endCanceler(slot)
-            }
+            return cancelerConnected(slot)
         }
+        if event.isWritable { cancelers[slot].transport.flush(reactor) }
+        guard event.isReadable else { return }
+        switch buffer.receive(event, from: cancelers[slot].transport.descriptor) {
+        case .bytes(let range): cancelerReceived(slot, buffer.bytes(range), buffer)
+        case .nothing: break
+        case .end: endCanceler(slot)
+        }
+    }
+
+    private mutating func cancelerConnected(_ slot: UInt32) {
+        guard let plan = cancelers[slot].tlsPlan else { return cancelerIsReady(slot) }
+        if plan.isDirect { return beginTLS(withCanceler: slot, plan) }
+        cancelers[slot].phase = .askingForTLS
+        var writer = ByteWriter()
+        writer.sslRequest()
+        cancelers[slot].transport.send(unsafe writer.bytes.span.bytes, reactor)
+    }
+
+    private mutating func cancelerReceived(
+        _ slot: UInt32,
+        _ bytes: RawSpan,
+        _ buffer: borrowing ReceiveBuffer
+    ) {
+        guard let plan = cancelers[slot].tlsPlan else { return }
+        if cancelers[slot].phase == .askingForTLS {
+            switch SSLAnswer(bytes) {
+            case .accepted: beginTLS(withCanceler: slot, plan)
+            case .refused where !plan.isRequired: cancelerIsReady(slot)
+            case .refused, .invalid: endCanceler(slot, .unreachable)
+            }
+            return
+        }
+        guard cancelers[slot].transport.hasTLS else { return }
+        let progress = unsafe cancelers[slot].transport.open(
+            bytes,
+            into: buffer.plaintext,
+            reactor
+        )
+        if progress.isEstablished { cancelerIsReady(slot) }
+        switch progress.end {
+        case .none: break
+        case .closed: endCanceler(slot)
+        case .failed: endCanceler(slot, .unreachable)
+        }
+    }
+
+    private mutating func beginTLS(withCanceler slot: UInt32, _ plan: TLSPlan) {
+        cancelers[slot].phase = .shakingHands
+        do throws(TLSFailure) {
+            try cancelers[slot].transport.startTLS(try plan.makeSession(), reactor)
+        } catch {
+            endCanceler(slot, .unreachable)
+        }
+    }
+
+    private mutating func cancelerIsReady(_ slot: UInt32) {
+        cancelers[slot].phase = .heldBack
+        deliverCancel(slot)
     }
 
     /// Sends a request as soon as it hits what its client has asked for.

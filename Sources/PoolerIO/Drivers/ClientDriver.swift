@@ -25,7 +25,8 @@ extension Worker {
                 resume(slot)
             }
         case .replicating: clientReplicated(slot, bytes)
-        case .startup, .authenticating, .awaitingSecret, .awaitingWelcome, .leaving, .departing:
+        case .startup, .shakingHands, .authenticating, .awaitingSecret, .awaitingWelcome,
+            .leaving, .departing:
             hold(slot, bytes)
             continueLogin(slot)
         case .console:

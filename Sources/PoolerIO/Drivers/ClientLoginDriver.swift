@@ -16,6 +16,7 @@ extension Worker {
                 switch clients[slot].phase {
                 case .startup: readStartupPacket(slot)
                 case .authenticating: readPasswordMessage(slot)
+                case .shakingHands: readHandshake(slot)
                 case .awaitingSecret, .awaitingWelcome, .ready, .replicating, .console, .leaving,
                     .departing, .draining:
                     false
@@ -31,6 +32,13 @@ extension Worker {
         let bytes = unsafe held.span.bytes
         let packet: StartupPacket
         let size: Int
+        if TLSRecord.isHandshake(bytes), !clients[slot].transport.hasTLS,
+            !clients[slot].address.isUnix, clients[slot].encryptionRequestCount == 0,
+            beginTLS(with: slot, isDirect: true)
+        {
+            clients[slot].held = held
+            return true
+        }
         do throws(WireError) {
             let peeked = try StartupPacket.byteCount(peeking: bytes)
             guard let peeked, peeked <= held.count else {
@@ -55,8 +63,8 @@ extension Worker {
         }
         defer { spareBuffers.giveBack(held) }
         switch packet {
-        case .sslRequest, .gssencRequest:
-            return refuseEncryption(slot)
+        case .sslRequest: return encryptionRequested(slot)
+        case .gssencRequest: return refuseEncryption(slot)
         case .cancelRequest(let key):
             cancelRequested(key, by: slot)
             return false
@@ -106,10 +114,39 @@ extension Worker {
         }
     }
 
+    /// A client has asked for TLS.
+    private mutating func encryptionRequested(_ slot: UInt32) -> Bool {
+        if clients[slot].transport.hasTLS {
+            refuse(slot, "SSL req inside SSL")
+            return false
+        }
+        guard tls.forClients != nil, !clients[slot].address.isUnix else {
+            return refuseEncryption(slot)
+        }
+        // They are not protected: who put them there is not known (CVE-2021-23214).
+        guard clients[slot].held.isEmpty else {
+            refuse(slot, "received unencrypted data after SSL request")
+            return false
+        }
+        answer(slot, UInt8(ascii: "S"))
+        if !beginTLS(with: slot, isDirect: false) { removeClient(slot) }
+        return false
+    }
+
+    private mutating func answer(_ slot: UInt32, _ byte: UInt8) {
+        let answer = [byte]
+        clients[slot].transport.send(unsafe answer.span.bytes, reactor)
+    }
+
+    /// A handshake goes on with what has come already.
+    private mutating func readHandshake(_ slot: UInt32) -> Bool {
+        if !clients[slot].held.isEmpty { awaitHandshake(slot) }
+        return false
+    }
+
     /// There is no encryption: the client goes on in plain text, or goes.
     private mutating func refuseEncryption(_ slot: UInt32) -> Bool {
-        let answer: [UInt8] = [UInt8(ascii: "N")]
-        clients[slot].transport.send(unsafe answer.span.bytes, reactor)
+        answer(slot, UInt8(ascii: "N"))
         clients[slot].encryptionRequestCount += 1
         guard clients[slot].encryptionRequestCount <= 4 else {
             refuse(slot, "too many encryption requests")
@@ -172,6 +209,11 @@ extension Worker {
     }
 
     private mutating func startLogin(_ slot: UInt32, _ plan: LoginPlan) {
+        if tls.isRequiredOfClients, !clients[slot].transport.hasTLS,
+            !clients[slot].address.isUnix
+        {
+            return refuse(slot, "SSL required")
+        }
         clients[slot].database = plan.request.database
         clients[slot].user = plan.request.user
         clients[slot].attachment = .login(ClientLogin(plan))
@@ -196,6 +238,7 @@ extension Worker {
                 database: clients[slot].database,
                 user: clients[slot].user,
                 address: clients[slot].address.peer,
+                isEncrypted: clients[slot].transport.hasTLS,
                 isReplication: login.plan.request.replication == .physical
             )
         )

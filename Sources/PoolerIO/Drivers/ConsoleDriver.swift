@@ -58,7 +58,8 @@ extension Worker {
                     descriptor: clients[slot].transport.takeDescriptor(),
                     peer: clients[slot].address,
                     number: clients[slot].number,
-                    received: clients[slot].held
+                    received: clients[slot].held,
+                    tls: clients[slot].transport.takeTLS()
                 )
             ),
             to: .chief
@@ -71,6 +72,7 @@ extension Worker {
         guard let slot = addClient(arrival.descriptor, arrival.peer, number: arrival.number) else {
             return
         }
+        if let session = arrival.tls?.take() { clients[slot].transport.awaitTLS(session) }
         clients[slot].held = arrival.received
         continueLogin(slot)
     }
@@ -250,6 +252,7 @@ extension Worker {
         for slot: UInt32
     ) -> ConsoleOutcome? {
         var changed = directory.configuration
+        let isAboutTLS: Bool
         do throws(SettingError) {
             let row = try changed.settings.set(
                 key.text,
@@ -259,15 +262,27 @@ extension Worker {
             guard row.change == .live else {
                 return .failed(.setFailed(detail: "\(row.name) takes effect only at start"))
             }
-            if row.topic == .tls { try changed.checkTLS() }
             if Configuration.accessSettingNames.contains(row.name) {
                 try readAccessFiles(&changed)
             }
             if row.topic == .logging || row.name == "logfile" { try openLog(changed.settings) }
+            isAboutTLS = row.topic == .tls
         } catch {
             return .failed(.setFailed(detail: error.message))
         }
-        return order(.settings(changed), for: slot) { _ in .done }
+        // Several settings may have to be changed until all of them fit together.
+        let contexts: TLSContexts
+        var answer = ConsoleAnswerKind.done
+        do throws(TLSFailure) {
+            contexts = isAboutTLS ? try makeTLSContexts(for: changed) : tls
+        } catch {
+            log.warning("TLS stays as it was: \(error)")
+            contexts = tls
+            answer = .noticed(ConsoleAnswer.tlsNotApplied(detail: "\(error)"))
+        }
+        return order(.settings(changed, contexts, before: shared.takeNumber()), for: slot) { _ in
+            answer
+        }
     }
 
     private func openLog(_ settings: Settings) throws(SettingError) {
@@ -301,6 +316,7 @@ extension Worker {
     func outcome(_ kind: ConsoleAnswerKind, _ report: OrderReport) -> ConsoleOutcome {
         switch kind {
         case .done: .done
+        case .noticed(let notice): .noticed(notice)
         case .snapshot(let parts): .snapshot(consoleSnapshot(parts, report.snapshot))
         case .failed(let error): .failed(error)
         }

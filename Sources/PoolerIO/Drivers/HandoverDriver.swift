@@ -1,7 +1,8 @@
 // A takeover as the old process sees it: connections go to the new process one by one, each as soon as it
 // is quiet. Clients without a server can always go; a client with one when the server owes nothing and is
 // not in the middle of something for the pooler, be it in a transaction; a server without a client when
-// it is free. What cannot be moved stays until it ends.
+// it is free. What cannot be moved stays until it ends: also connections with TLS, whose keys are in this
+// process only.
 
 internal import CLinux
 internal import Logging
@@ -149,14 +150,17 @@ extension Worker {
     mutating func handOver() {
         guard let handover else { return }
         var remaining = 0
+        var stayingPools: Set<PoolID> = []
         for slot in 0..<UInt32(clients.slotCount) where clients.isUsed(slot) {
             switch clients[slot].phase {
             case .console, .draining: continue
+            case _ where clients[slot].transport.hasTLS:
+                if let pool = clients[slot].pool { stayingPools.insert(pool) }
             case .startup: depart(slot, .newcomer(isReturned: false))
             case .awaitingWelcome: departInLogin(slot, isAuthenticated: true)
             case .awaitingSecret: departInLogin(slot, isAuthenticated: false)
             case .ready: departIfQuiet(slot)
-            case .authenticating, .replicating, .leaving, .departing: break
+            case .shakingHands, .authenticating, .replicating, .leaving, .departing: break
             }
             remaining += 1
         }
@@ -164,8 +168,12 @@ extension Worker {
             if servers.isHeld(slot) {
                 if !servers[slot].isListener { remaining += 1 }
             } else if servers.takeFree(slot) {
-                remaining += 1
-                departFree(slot)
+                if stayingPools.contains(servers[slot].pool) {
+                    offer(slot)
+                } else {
+                    remaining += 1
+                    departFree(slot)
+                }
             }
         }
         if handover.setRemaining(remaining, of: id) { connectionGone() }
@@ -187,7 +195,7 @@ extension Worker {
             servers[server].replication == .none, servers[server].held.isEmpty,
             servers[server].cancelCount == 0, servers[server].transport.isDrained,
             servers[server].startChanges.isEmpty, servers[server].probe == nil,
-            servers[server].awaitedDescriptions.isEmpty,
+            servers[server].awaitedDescriptions.isEmpty, !servers[server].transport.hasTLS,
             clients[slot].subscriptions == noSlot
                 || subscriptions[clients[slot].subscriptions].canMove
         else { return }
@@ -223,7 +231,9 @@ extension Worker {
 
     private mutating func departFree(_ slot: UInt32) {
         guard servers[slot].destination == nil, servers[slot].cancelCount == 0 else { return }
-        if servers[slot].isCloseNeeded { return closeServer(slot, .serverCloseNeeded) }
+        if servers[slot].isCloseNeeded || servers[slot].transport.hasTLS {
+            return closeServer(slot, .serverCloseNeeded)
+        }
         servers[slot].task = .departing
         departingServers[slot] = handover
         if servers[slot].transport.detach(from: reactor) { serverDeparted(slot) }

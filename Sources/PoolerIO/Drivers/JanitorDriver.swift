@@ -46,7 +46,8 @@ extension Worker {
         queue.prune { client in
             guard clients.holds(client.index, generation: client.generation) else { return true }
             switch clients[client.index].phase {
-            case .startup, .authenticating, .awaitingSecret, .awaitingWelcome, .leaving:
+            case .startup, .shakingHands, .authenticating, .awaitingSecret, .awaitingWelcome,
+                .leaving:
                 return false
             case .ready, .replicating, .console, .departing, .draining: return true
             }
@@ -55,7 +56,7 @@ extension Worker {
         while let client = loginQueue.takeOverdueLogin(now: now) {
             guard clients.holds(client.index, generation: client.generation) else { continue }
             switch clients[client.index].phase {
-            case .startup, .authenticating, .leaving:
+            case .startup, .shakingHands, .authenticating, .leaving:
                 closeClient(client.index, .clientLoginTimeout)
             case .awaitingSecret, .awaitingWelcome:
                 closeClient(client.index, .clientLoginTimeoutServerDown)

@@ -62,6 +62,13 @@ extension Worker {
         loaded.0.settings.verbose = max(loaded.0.settings.verbose, options.verbosity)
         Pooler.warn(of: loaded.0, loaded.1, log)
         let (configuration, needingRestart) = loaded.0.reloaded(over: directory.configuration)
+        let contexts: TLSContexts
+        do throws(TLSFailure) {
+            contexts = try makeTLSContexts(for: configuration)
+        } catch {
+            log.warning("config reload failed, nothing changed: TLS: \(error)")
+            return .failure(ConfigurationError(file: settings.conffile, message: "\(error)"))
+        }
         for row in needingRestart {
             log.warning("\(row.name) is changed in the file: that takes effect at the next start")
         }
@@ -70,11 +77,32 @@ extension Worker {
         } catch {
             log.warning("\(error)")
         }
-        return .success(.configuration(configuration, loaded.1, before: shared.takeNumber()))
+        return .success(
+            .configuration(configuration, loaded.1, contexts, before: shared.takeNumber())
+        )
+    }
+
+    /// - Throws: what is wrong with the settings of TLS or their files.
+    func makeTLSContexts(for configuration: Configuration) throws(TLSFailure) -> TLSContexts {
+        do throws(SettingError) {
+            try configuration.checkTLS()
+        } catch {
+            throw TLSFailure(description: error.message)
+        }
+        return try TLSContexts(
+            for: configuration,
+            replacing: tls,
+            TLSFiles(ConfigurationSource.readFile)
+        )
     }
 
     /// Makes a configuration the one in effect.
-    mutating func apply(_ configuration: Configuration, _ users: UserList, before number: UInt64) {
+    mutating func apply(
+        _ configuration: Configuration,
+        _ users: UserList,
+        _ contexts: TLSContexts,
+        before number: UInt64
+    ) {
         let oldDirectory = directory
         let old = oldDirectory.configuration
         directory = Directory(
@@ -83,6 +111,7 @@ extension Worker {
             seedKey: directory.seedKey
         )
         directory.keepDerivedSecrets(of: oldDirectory)
+        let oldTLS = exchange(&tls, with: contexts)
         reloadNumber = number
         adoptSettings()
         if isChief { shared.pools.withLock { $0.hosts.forgetFailures() } }
@@ -90,6 +119,8 @@ extension Worker {
             let key = pools[pool].key
             let database = configuration.database(named: key.database)
             let settings = configuration.effectiveSettings(database: database, user: key.user)
+            let isTLSNew =
+                tls.forServers(of: key.database) !== oldTLS.forServers(of: key.database)
             pools[pool].settings = settings
             // What a client proved is kept as long as it is about the same secret.
             let isSecretNew =
@@ -104,7 +135,8 @@ extension Worker {
                 closeDatabase(key.database)
                 continue
             }
-            guard let before = old.database(named: key.database), before.connectsLike(database)
+            guard let before = old.database(named: key.database), before.connectsLike(database),
+                !isTLSNew
             else {
                 shared.surveys[key.database] = nil
                 pools[pool].survey = nil
@@ -115,16 +147,25 @@ extension Worker {
     }
 
     /// Puts a change of the settings by the console into effect.
-    mutating func apply(_ configuration: Configuration) {
+    mutating func apply(
+        _ configuration: Configuration,
+        _ contexts: TLSContexts,
+        before number: UInt64
+    ) {
         directory.replace(configuration)
+        let oldTLS = exchange(&tls, with: contexts)
         adoptSettings()
         for pool in pools.ids {
+            let database = pools[pool].key.database
             let settings = configuration.effectiveSettings(
-                database: configuration.database(named: pools[pool].key.database),
+                database: configuration.database(named: database),
                 user: pools[pool].key.user
             )
             pools[pool].settings = settings
             pools[pool].shared.withLock { $0.settings = settings }
+            if tls.forServers(of: database) !== oldTLS.forServers(of: database) {
+                replaceServers(of: pool, before: number)
+            }
         }
     }
 

@@ -38,6 +38,7 @@ extension Worker {
             let isUnderWay = startCanceler(
                 .peer(peer, endpoint, number: number),
                 at: endpoint,
+                tls.plan(of: nil, to: entry.host, at: endpoint),
                 request.key,
                 for: request.requester,
                 until: deadline
@@ -113,7 +114,7 @@ extension Worker {
             for slot in 0..<UInt32(cancelers.slotCount) where cancelers.isUsed(slot) {
                 guard case .peer(peer, _, _) = cancelers[slot].target else { continue }
                 switch cancelers[slot].phase {
-                case .connecting: row.serverLogin += 1
+                case .connecting, .askingForTLS, .shakingHands: row.serverLogin += 1
                 case .heldBack, .sent: row.serverActiveCancel += 1
                 }
             }

@@ -20,6 +20,7 @@ extension Worker {
     private mutating func followServer(_ slot: UInt32, _ bytes: RawSpan) {
         switch servers[slot].task {
         case .loggingIn: followLogin(slot, bytes)
+        case .askingForTLS: serverAnswered(slot, SSLAnswer(bytes))
         case .listening: followListener(slot, bytes)
         case .departing: servers[slot].held = [UInt8](copying: bytes)
         default: followAnswers(slot, bytes)
@@ -447,7 +448,7 @@ extension Worker {
         servers[slot].lastAnswerTime = now
         let isIdle = servers[slot].machine.transactionStatus == .idle
         switch task {
-        case .none, .resolving, .connecting, .loggingIn, .departing:
+        case .none, .resolving, .connecting, .askingForTLS, .shakingHands, .loggingIn, .departing:
             break
         case .measuring: isIdle ? measured(slot, error) : closeServer(slot, .checkFailed)
         case .settingUp:

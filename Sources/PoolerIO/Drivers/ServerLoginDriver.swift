@@ -250,11 +250,16 @@ extension Worker {
         guard martlet_socket_error(descriptor) == 0 else {
             return loginFailed(slot, .serverConnectFailed)
         }
+        servers[slot].localAddress = SocketAddress.local(of: descriptor)
+        beginLogin(to: slot)
+    }
+
+    /// Says to a server who wants what of it.
+    mutating func startLogin(to slot: UInt32) {
         let pool = servers[slot].pool
         guard let database = directory.configuration.database(named: pools[pool].key.database),
             let nonce = try? unpredictableBytes(count: 18)
         else { return loginFailed(slot, .databaseRemoved) }
-        servers[slot].localAddress = SocketAddress.local(of: descriptor)
         servers[slot].task = .loggingIn
         servers[slot].login = ServerLogin(
             ServerAuthentication(

@@ -145,6 +145,7 @@ extension Worker {
             row.waitMicroseconds = UInt64(max(0, now - clients[slot].requestTime))
         }
         row.pointer = clients[slot].number
+        row.tls = clients[slot].transport.tlsSummary
         row.replication = replicationKind(slot)
         if clients[slot].hasServer {
             row.link = servers[clients[slot].server].number
@@ -164,7 +165,7 @@ extension Worker {
 
     private func clientState(_ slot: UInt32) -> SocketSnapshot.ClientState {
         switch clients[slot].phase {
-        case .startup, .authenticating, .awaitingSecret, .leaving: .login
+        case .startup, .shakingHands, .authenticating, .awaitingSecret, .leaving: .login
         case .console: .active
         // Its server is still logging in.
         case .awaitingWelcome where replicationKind(slot) != .none: .waiting
@@ -204,6 +205,7 @@ extension Worker {
         row.isCloseNeeded = servers[slot].isCloseNeeded
         row.replication = servers[slot].replication
         row.pointer = servers[slot].number
+        row.tls = servers[slot].transport.tlsSummary
         if servers[slot].hasClient { row.link = clients[servers[slot].client].number }
         row.remoteProcessID = Int(servers[slot].cancelKey?.processID ?? 0)
         row.applicationName =

@@ -60,7 +60,7 @@ extension Worker {
         switch clients[slot].phase {
         case .authenticating, .awaitingSecret, .awaitingWelcome, .ready, .replicating: true
         // It may bring a cancel request, or want the console.
-        case .startup, .console, .leaving, .departing, .draining: false
+        case .startup, .shakingHands, .console, .leaving, .departing, .draining: false
         }
     }
 

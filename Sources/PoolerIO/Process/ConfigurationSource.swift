@@ -70,7 +70,7 @@ package enum ConfigurationSource: Sendable {
         }
     }
 
-    private static func readFile(_ path: String) throws(FileUnavailable) -> [UInt8] {
+    static func readFile(_ path: String) throws(FileUnavailable) -> [UInt8] {
         let descriptor = unsafe martlet_open_read(path)
         guard descriptor >= 0 else {
             throw FileUnavailable(reason: unsafe String(cString: strerror(-descriptor)))

@@ -91,10 +91,14 @@ extension Worker {
 
     func logClientLogin(_ slot: UInt32) {
         guard settings.logConnections else { return }
+        let tls = clients[slot].transport.tlsSummary
         logClient(
             slot,
             .info,
-            "login attempt: db=\(clients[slot].database) user=\(clients[slot].user) tls=no"
+            """
+            login attempt: db=\(clients[slot].database) user=\(clients[slot].user) \
+            tls=\(tls.isEmpty ? "no" : tls)
+            """
         )
     }
 

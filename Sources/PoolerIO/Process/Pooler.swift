@@ -33,6 +33,13 @@ package enum Pooler {
         var (configuration, users) = try source.load()
         configuration.settings.verbose = max(configuration.settings.verbose, options.verbosity)
         let settings = configuration.settings
+        // Before the rights are given up with which keys can perhaps be read.
+        let tls: TLSContexts
+        do throws(TLSFailure) {
+            tls = try TLSContexts(for: configuration, TLSFiles(ConfigurationSource.readFile))
+        } catch {
+            throw StartError("TLS: \(error)")
+        }
         try becomeUser(options.user.isEmpty ? settings.user : options.user)
         if options.isDaemon && settings.pidfile.isEmpty {
             throw StartError("daemon needs pidfile configured")
@@ -81,6 +88,7 @@ package enum Pooler {
             backend: backend,
             listeners: listeners,
             directory: directory,
+            tls: tls,
             source: source,
             options: options,
             supervisor: supervisor,

@@ -14,6 +14,8 @@ struct Reactor: ~Copyable {
     }
 
     private let backend: Backend
+    /// What the TLS connections of the loop read from and write to.
+    let channel = TLSChannel()
 
     /// - Throws: `SystemError` when the kernel does not give what the backend needs.
     init(_ choice: ReactorChoice) throws(SystemError) {

@@ -20,20 +20,29 @@ struct ReceiveBuffer: ~Copyable {
     private let memory: UnsafeMutableRawBufferPointer
     /// The size of each of the kernel's buffers; 0 for one buffer that is owned.
     private let stride: Int
+    /// What TLS records have been opened into: those of one receive.
+    let plaintext: UnsafeMutableRawBufferPointer
 
     /// A buffer for epoll.
     init() {
         unsafe memory = .allocate(byteCount: Self.capacity, alignment: 64)
         stride = 0
+        unsafe plaintext = Self.makePlaintext(for: Self.capacity)
     }
 
     /// A view of memory that must outlive it.
     init(viewing memory: UnsafeMutableRawBufferPointer, stride: Int) {
         unsafe self.memory = unsafe memory
         self.stride = stride
+        unsafe plaintext = Self.makePlaintext(for: stride)
+    }
+
+    private static func makePlaintext(for capacity: Int) -> UnsafeMutableRawBufferPointer {
+        .allocate(byteCount: capacity + TLSSession.slack, alignment: 64)
     }
 
     deinit {
+        unsafe plaintext.deallocate()
         if stride == 0 { unsafe memory.deallocate() }
     }
 
@@ -64,6 +73,16 @@ struct ReceiveBuffer: ~Copyable {
     @_lifetime(borrow self)
     func bytes(_ range: Range<Int>) -> RawSpan {
         let slice = unsafe UnsafeRawBufferPointer(rebasing: memory[range])
+        return unsafe _overrideLifetime(RawSpan(_unsafeBytes: slice), borrowing: self)
+    }
+
+    /// How many bytes of records can be opened at once.
+    var recordLimit: Int { unsafe plaintext.count - TLSSession.slack }
+
+    /// The first bytes of `plaintext`: until the next records are opened.
+    @_lifetime(borrow self)
+    func opened(_ count: Int) -> RawSpan {
+        let slice = unsafe UnsafeRawBufferPointer(rebasing: plaintext[..<count])
         return unsafe _overrideLifetime(RawSpan(_unsafeBytes: slice), borrowing: self)
     }
 }

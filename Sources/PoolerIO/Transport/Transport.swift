@@ -1,6 +1,6 @@
 // A socket and what could not be sent on it yet. Sends go straight to the kernel, or with io_uring at
 // the end of the turn; only what it does not take is kept, and only then is the socket watched for
-// writability.
+// writability. With TLS what is sent becomes records first, and what is received has to be opened.
 
 internal import CLinux
 internal import Glibc
@@ -13,6 +13,7 @@ struct Transport: ~Copyable {
     private(set) var isBroken = false
     /// What the kernel has not taken yet; nil when there is none, as nearly always.
     private var unsent: Unsent?
+    private var tls: TLSSession?
 
     private final class Unsent {
         var bytes: [UInt8] = []
@@ -53,6 +54,9 @@ struct Transport: ~Copyable {
     /// Whether everything given to `send` has gone to the kernel, as far as is known.
     var isDrained: Bool { unsent == nil }
 
+    /// Whether TLS has begun: what is received are records.
+    var hasTLS: Bool { tls != nil }
+
     /// How many bytes wait for the peer to read.
     var unsentByteCount: Int { unsent.map { $0.bytes.count - $0.start } ?? 0 }
 
@@ -73,6 +77,7 @@ struct Transport: ~Copyable {
     /// Closes the socket, after what has been sent.
     mutating func close(_ reactor: borrowing Reactor) {
         guard descriptor >= 0 else { return }
+        finishTLS(reactor)
         reactor.close(&registration)
         isBroken = true
         unsent = nil
@@ -99,6 +104,15 @@ struct Transport: ~Copyable {
 
     /// Sends bytes, or keeps what the kernel does not take.
     mutating func send(_ bytes: RawSpan, _ reactor: borrowing Reactor) {
+        if tls == nil { return transmit(bytes, reactor) }
+        guard !bytes.isEmpty, !isBroken else { return }
+        let isSealed = tls?.send(bytes, reactor.channel) ?? false
+        transmitRecords(reactor)
+        if !isSealed { isBroken = true }
+    }
+
+    /// Sends bytes as they are.
+    private mutating func transmit(_ bytes: RawSpan, _ reactor: borrowing Reactor) {
         guard !bytes.isEmpty, !isBroken else { return }
         var sent = 0
         if unsent == nil {
@@ -146,8 +160,9 @@ struct Transport: ~Copyable {
     }
 
     /// Tells the peer that nothing more will come, after what has been sent.
-    func finishSending(_ reactor: borrowing Reactor) {
-        reactor.finishSending(registration)
+    mutating func finishSending(_ reactor: borrowing Reactor) {
+        finishTLS(reactor)
+        if unsent == nil { reactor.finishSending(registration) }
     }
 
     /// - Returns: how many bytes the kernel took, by the result of a send.
@@ -155,5 +170,75 @@ struct Transport: ~Copyable {
         if count >= 0 { return count }
         isBroken = count != -Int(EAGAIN) && count != -Int(EINTR)
         return 0
+    }
+
+    // MARK: TLS
+
+    /// Waits for the peer to begin with TLS: whatever comes from now on are records.
+    mutating func awaitTLS(_ session: consuming TLSSession) {
+        tls = consume session
+    }
+
+    /// Begins with TLS.
+    /// - Throws: when that fails at once.
+    mutating func startTLS(
+        _ session: consuming TLSSession,
+        _ reactor: borrowing Reactor
+    ) throws(TLSFailure) {
+        let progress = session.start(reactor.channel)
+        tls = consume session
+        transmitRecords(reactor)
+        if case .failed(let failure) = progress.end { throw failure }
+    }
+
+    /// Opens records: all of them have been taken then.
+    /// - Parameter plaintext: gets what they contain.
+    mutating func open(
+        _ records: RawSpan,
+        into plaintext: UnsafeMutableRawBufferPointer,
+        _ reactor: borrowing Reactor
+    ) -> TLSProgress {
+        let progress = unsafe tls?.receive(records, into: plaintext, reactor.channel)
+        transmitRecords(reactor)
+        return progress ?? TLSProgress()
+    }
+
+    /// Protocol, cipher and group; empty without TLS.
+    var tlsSummary: ByteString { asked { $0.summary } ?? "" }
+
+    /// What the peer's certificate says, if it sent one that is trusted.
+    var peerCertificate: CertificateFacts? { asked { $0.peerCertificate } ?? nil }
+
+    /// The hash of the server's certificate, for channel binding.
+    var channelBinding: [UInt8]? { asked { $0.channelBinding } ?? nil }
+
+    /// Whether the peer has named PostgreSQL's protocol (ALPN).
+    var hasProtocolName: Bool { asked { $0.hasProtocolName } ?? false }
+
+    private func asked<Answer>(_ question: (borrowing TLSSession) -> Answer) -> Answer? {
+        switch tls {
+        case .some(let session): question(session)
+        case nil: nil
+        }
+    }
+
+    /// Takes the TLS connection, for whoever gets the descriptor.
+    mutating func takeTLS() -> TLSPassenger? {
+        switch tls.take() {
+        case .some(let session): TLSPassenger(session)
+        case nil: nil
+        }
+    }
+
+    /// Sends the records that a session has made.
+    private mutating func transmitRecords(_ reactor: borrowing Reactor) {
+        transmit(reactor.channel.output, reactor)
+        reactor.channel.reset()
+    }
+
+    private mutating func finishTLS(_ reactor: borrowing Reactor) {
+        guard tls != nil else { return }
+        tls?.finish(reactor.channel)
+        transmitRecords(reactor)
     }
 }

@@ -14,6 +14,8 @@ struct Client: ~Copyable {
     enum Phase: UInt8 {
         /// Startup packets.
         case startup
+        /// Records of a TLS handshake.
+        case shakingHands
         /// Password messages.
         case authenticating
         /// Nothing yet: it is asked what the client has to know.
@@ -95,6 +97,10 @@ struct Client: ~Copyable {
     var machine = ClientMachine()
     var phase = Phase.startup
     var encryptionRequestCount: UInt8 = 0
+    /// Whether it has begun with TLS without having asked for it.
+    var isDirectTLS = false
+    /// Whether its handshake is to go on when it is its turn.
+    var awaitsHandshake = false
     /// Whether the client counts for its pool, database and user.
     var isCounted = false
     /// Whether the client stands in its pool's queue, since `requestTime`.
@@ -145,8 +151,8 @@ struct Client: ~Copyable {
     var isServed: Bool {
         switch phase {
         case .ready, .replicating, .console: true
-        case .startup, .authenticating, .awaitingSecret, .awaitingWelcome, .leaving, .departing,
-            .draining:
+        case .startup, .shakingHands, .authenticating, .awaitingSecret, .awaitingWelcome,
+            .leaving, .departing, .draining:
             false
         }
     }
@@ -185,6 +191,9 @@ struct Server: ~Copyable {
         /// The host's name is being resolved.
         case resolving
         case connecting
+        /// Being asked whether it has TLS.
+        case askingForTLS
+        case shakingHands
         case loggingIn
         /// Being asked how many connections its host has, for max_host_connections.
         case measuring
@@ -377,6 +386,9 @@ struct Canceler: ~Copyable {
 
     enum Phase {
         case connecting
+        /// The other side is asked whether it has TLS.
+        case askingForTLS
+        case shakingHands
         /// Connected; the server does something on the pooler's account first.
         case heldBack
         /// The server closes the connection when it has the request.
@@ -386,6 +398,8 @@ struct Canceler: ~Copyable {
     var transport: Transport
     let target: Target
     let request: [UInt8]
+    /// How the connection begins with TLS, if it is to have it.
+    let tlsPlan: TLSPlan?
     /// The client connection that brought the request; it is closed when the other side has it.
     let requester: Requester
     var phase = Phase.connecting
@@ -395,12 +409,14 @@ struct Canceler: ~Copyable {
         transport: consuming Transport,
         target: Target,
         request: [UInt8],
+        tlsPlan: TLSPlan?,
         requester: Requester,
         deadline: Microseconds
     ) {
         self.transport = transport
         self.target = target
         self.request = request
+        self.tlsPlan = tlsPlan
         self.requester = requester
         self.deadline = deadline
     }

@@ -72,6 +72,7 @@ struct ConsoleArrival: Sendable {
     let number: UInt64
     /// What it has sent so far, from its StartupMessage on.
     let received: [UInt8]
+    let tls: TLSPassenger?
 }
 
 /// What the other workers have put into a worker's mailbox.

@@ -8,9 +8,10 @@ internal import PostgresWire
 enum Order: Sendable {
     /// A configuration that was read again; connections with a number below `before` may have been
     /// made by another.
-    case configuration(Configuration, UserList, before: UInt64)
-    /// A configuration in which the console has changed settings.
-    case settings(Configuration)
+    case configuration(Configuration, UserList, TLSContexts, before: UInt64)
+    /// A configuration in which the console has changed settings; servers with a number below `before`
+    /// may have been made by another.
+    case settings(Configuration, TLSContexts, before: UInt64)
     /// What the pooler as a whole is doing now.
     case lifecycle(Lifecycle)
     /// The pools of a database, or all, are paused or not: close the free servers, or open new ones.
@@ -53,6 +54,7 @@ enum Sequel {
 /// How a console command ends.
 enum ConsoleAnswerKind {
     case done
+    case noticed(ErrorResponse)
     case snapshot(SnapshotParts)
     case failed(AdminError)
 }
@@ -110,9 +112,10 @@ extension Worker {
     mutating func carryOut(_ order: Order) -> OrderReport {
         var report = OrderReport()
         switch order {
-        case .configuration(let configuration, let users, let number):
-            apply(configuration, users, before: number)
-        case .settings(let configuration): apply(configuration)
+        case .configuration(let configuration, let users, let tls, let number):
+            apply(configuration, users, tls, before: number)
+        case .settings(let configuration, let tls, let number):
+            apply(configuration, tls, before: number)
         case .lifecycle(let lifecycle): adopt(lifecycle)
         case .pauseChanged(let database, let isPaused): pauseChanged(isPaused, database)
         case .replaceServers(let database, let number):

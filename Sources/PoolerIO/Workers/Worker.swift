@@ -2,6 +2,7 @@
 // happens with each kind of connection is in Drivers/; this file has the state and the loop.
 
 internal import CLinux
+internal import DequeModule
 internal import Logging
 internal import PoolerCore
 internal import PostgresWire
@@ -38,6 +39,10 @@ struct Worker: ~Copyable {
     let statements: SharedStatements
     var hosts = HostCache()
     var loginQueue = LoginQueue()
+    /// What connections with TLS are made from.
+    var tls: TLSContexts
+    /// The clients whose handshakes are to go on.
+    var handshakes = Deque<ClientID>()
     var knownLogins = KnownLogins()
     /// How many configurations there have been.
     var configurationNumber: UInt64 = 0
@@ -137,6 +142,7 @@ struct Worker: ~Copyable {
         servers = Servers(start.shared.servers, for: id)
         directory = start.directory
         settings = start.directory.configuration.settings
+        tls = start.tls
         states = start.shared.states
         statements = start.shared.statements
         source = start.source
@@ -180,7 +186,9 @@ struct Worker: ~Copyable {
         let hasOthers = shared.mailboxes.count > 1
         var count = 0
         while !shared.isFinished {
-            let isBusy = hasOthers && count >= Self.busyEventCount || !keptServers.isEmpty
+            let isBusy =
+                hasOthers && count >= Self.busyEventCount || !keptServers.isEmpty
+                || !handshakes.isEmpty
             count = waitForEvents(mailbox, isBusy: isBusy)
             turn &+= 1
             now = martlet_monotonic_microseconds()
@@ -196,6 +204,7 @@ struct Worker: ~Copyable {
                 handle(reactor.event(at: index), buffer)
             }
             if !keptServers.isEmpty { serveFromKept(isOver: count == 0) }
+            if !handshakes.isEmpty { shakeHands(buffer) }
             if now >= nextTick {
                 nextTick = now + Self.tickPeriod
                 tick()
@@ -262,7 +271,12 @@ struct Worker: ~Copyable {
         in buffer: borrowing ReceiveBuffer
     ) {
         switch received {
-        case .bytes(let range): clientReceived(slot, buffer.bytes(range))
+        case .bytes(let range):
+            if clients[slot].transport.hasTLS {
+                clientReceivedRecords(slot, buffer.bytes(range), in: buffer)
+            } else {
+                clientReceived(slot, buffer.bytes(range))
+            }
         case .nothing: break
         case .end: clientEnded(slot)
         }
@@ -279,7 +293,12 @@ struct Worker: ~Copyable {
         if event.isWritable { serverBecameWritable(slot) }
         if event.isReadable, servers.holds(slot, generation: generation) {
             switch buffer.receive(event, from: servers[slot].transport.descriptor) {
-            case .bytes(let range): serverReceived(slot, buffer.bytes(range))
+            case .bytes(let range):
+                if servers[slot].transport.hasTLS {
+                    serverReceivedRecords(slot, buffer.bytes(range), in: buffer)
+                } else {
+                    serverReceived(slot, buffer.bytes(range))
+                }
             case .nothing: break
             case .end: serverEnded(slot)
             }
@@ -304,6 +323,7 @@ struct WorkerStart: Sendable {
     let backend: ReactorChoice
     let listeners: [Listener]
     let directory: Directory
+    let tls: TLSContexts
     let source: ConfigurationSource
     let options: StartOptions
     let supervisor: Supervisor
