@@ -56,9 +56,64 @@ public enum AuthenticationFailure: Error, Equatable, Sendable {
 
     /// The ErrorResponse for the client.
     ///
-    /// PostgreSQL would say 28P01; PgBouncer says 08P01, and that is what scripts match.
+    /// PostgreSQL would say 28P01; PgBouncer says 08P01, and that is what scripts match. Of
+    /// SCRAM-SHA-256-PLUS, which PgBouncer does not have, it is PostgreSQL's.
     public var errorResponse: ErrorResponse {
-        ErrorResponse(.fatal, .protocolViolation, message)
+        if case .saslFailed(let error) = self, let response = error.channelBindingResponse {
+            return response
+        }
+        return ErrorResponse(.fatal, .protocolViolation, message)
+    }
+}
+
+extension SCRAMError {
+    /// What PostgreSQL says where channel binding fails; nil for all else.
+    fileprivate var channelBindingResponse: ErrorResponse? {
+        switch self {
+        case .unexpectedChannelBinding:
+            ErrorResponse(
+                .fatal,
+                .protocolViolation,
+                "malformed SCRAM message",
+                detail: "The client selected SCRAM-SHA-256 without channel binding, but the SCRAM "
+                    + "message includes channel binding data."
+            )
+        case .missingChannelBinding:
+            ErrorResponse(
+                .fatal,
+                .protocolViolation,
+                "malformed SCRAM message",
+                detail: "The client selected SCRAM-SHA-256-PLUS, but the SCRAM message does not "
+                    + "include channel binding data."
+            )
+        case .unsupportedChannelBinding(let name):
+            ErrorResponse(
+                .fatal,
+                .protocolViolation,
+                "unsupported SCRAM channel-binding type \"\(name)\""
+            )
+        case .channelBindingDowngrade:
+            ErrorResponse(
+                .fatal,
+                .invalidAuthorizationSpecification,
+                "SCRAM channel binding negotiation error",
+                detail:
+                    "The client supports SCRAM channel binding but thinks the server does not.  "
+                    + "However, this server does support channel binding."
+            )
+        case .wrongChannelBinding:
+            ErrorResponse(
+                .fatal,
+                .invalidAuthorizationSpecification,
+                "SCRAM channel binding check failed"
+            )
+        case .messageTooLong, .malformedMessage, .unexpectedMessage, .authorizationIdentity,
+            .unsupportedExtension, .channelBindingMismatch, .nonceMismatch, .wrongProof,
+            .unknownUser, .unusableSecret,
+            .invalidSalt, .invalidIterationCount, .refusedByServer, .wrongServerSignature,
+            .digestUnavailable:
+            nil
+        }
     }
 }
 
@@ -72,6 +127,10 @@ public enum ServerAuthenticationFailure: Error, Equatable, Sendable {
     case unsupportedMethod(code: Int32)
     case unexpectedMessage
     case saslFailed(SCRAMError)
+    /// Channel binding is required, and there is nothing to bind to.
+    case channelBindingUnavailable
+    /// Channel binding is required, and the server asks for nothing that has it.
+    case channelBindingNotOffered
 
     /// The text for the log and for the clients that wait for the server.
     public var message: String {
@@ -94,6 +153,11 @@ public enum ServerAuthenticationFailure: Error, Equatable, Sendable {
             "authentication message out of order"
         case .saslFailed(let error):
             "SCRAM exchange failed (\(error))"
+        case .channelBindingNotOffered:
+            "channel binding is required, but server did not offer an authentication method that "
+                + "supports channel binding"
+        case .channelBindingUnavailable:
+            "channel binding is required, but there is no TLS, or no hash of the server's certificate"
         }
     }
 }

@@ -50,7 +50,7 @@ public struct ClientAuthentication: Sendable, Redacted {
         case waitingForMD5Password
         case waitingForSASLInitialResponse
         /// The user's plain password is being made the secret that answers this message.
-        case waitingForOwnKeys(clientFirst: ByteString)
+        case waitingForOwnKeys(clientFirst: ByteString, SCRAMChannelBinding)
         /// The client's cleartext password is being made keys, to be compared with this secret.
         case waitingForClientKeys(SCRAMSecret, password: ByteString)
         case waitingForSASLResponse(SCRAMServerExchange)
@@ -62,6 +62,7 @@ public struct ClientAuthentication: Sendable, Redacted {
     private let user: ByteString
     private let secret: StoredSecret?
     private let seed: SecretSeed
+    private let channelBinding: [UInt8]?
     private let nonce: [UInt8]
     private let md5Salt: UInt32
     private var state = State.new
@@ -77,6 +78,8 @@ public struct ClientAuthentication: Sendable, Redacted {
     ///   - derivedSecret: what `derivedSecret` was after an earlier login, if it was kept;
     ///     ignored when the password has changed since.
     ///   - seed: the same for the life of the process.
+    ///   - channelBinding: the hash of the pooler's certificate for tls-server-end-point; nil when the
+    ///     connection has no TLS, or the certificate no such hash.
     ///   - nonce: 18 random bytes.
     ///   - md5Salt: 4 random bytes.
     public init(
@@ -85,6 +88,7 @@ public struct ClientAuthentication: Sendable, Redacted {
         secret: StoredSecret?,
         derivedSecret: DerivedSecret? = nil,
         seed: SecretSeed,
+        channelBinding: [UInt8]? = nil,
         nonce: [UInt8],
         md5Salt: UInt32
     ) {
@@ -94,6 +98,7 @@ public struct ClientAuthentication: Sendable, Redacted {
         self.secret = secret
         self.derivedSecret = derivedSecret
         self.seed = seed
+        self.channelBinding = channelBinding
         self.nonce = nonce
         self.md5Salt = md5Salt
     }
@@ -117,7 +122,7 @@ public struct ClientAuthentication: Sendable, Redacted {
             return .send(Self.message(.md5Password(salt: md5Salt)))
         case .scramSHA256:
             state = .waitingForSASLInitialResponse
-            return .send(Self.saslRequest)
+            return .send(channelBinding == nil ? Self.saslRequest : Self.saslPlusRequest)
         }
     }
 
@@ -146,9 +151,9 @@ public struct ClientAuthentication: Sendable, Redacted {
         do throws(AuthenticationFailure) {
             guard let keys else { throw .digestUnavailable }
             switch (exchange(&state, with: .finished), secret) {
-            case (.waitingForOwnKeys(let clientFirst), .plain(let password)):
+            case (.waitingForOwnKeys(let clientFirst, let binding), .plain(let password)):
                 derivedSecret = DerivedSecret(password: password, secret: keys.secret)
-                return try answer(clientFirst, with: keys.secret)
+                return try answer(clientFirst, binding, with: keys.secret)
             case (.waitingForClientKeys(let stored, let password), let secret):
                 // A secret that was made up for an unknown user cannot be met.
                 guard keys.serverKey == stored.serverKey, secret != nil else {
@@ -266,27 +271,49 @@ public struct ClientAuthentication: Sendable, Redacted {
         } catch {
             throw .saslFailed(.malformedMessage)
         }
-        guard response.mechanism == Self.mechanism else { throw .invalidMechanism }
+        let binding = try binding(of: response.mechanism)
         guard let clientFirst = response.initialResponse else {
             throw .saslFailed(.malformedMessage)
         }
         switch secret {
         case .scram(let secret):
-            return try answer(clientFirst, with: secret)
+            return try answer(clientFirst, binding, with: secret)
         case .plain(let password):
             if let derivedSecret, derivedSecret.isCurrent(password: password, seed: seed) {
-                return try answer(clientFirst, with: derivedSecret.secret)
+                return try answer(clientFirst, binding, with: derivedSecret.secret)
             }
-            state = .waitingForOwnKeys(clientFirst: clientFirst)
+            state = .waitingForOwnKeys(clientFirst: clientFirst, binding)
             return .derive(
                 try Self.digesting { () throws(DigestError) in
                     try seed.keyParameters(password: password, user: user)
                 }
             )
         case .md5, .unusable:
-            return try answer(clientFirst, with: mockSecret(), certainFailure: .unusableSecret)
+            return try answer(
+                clientFirst,
+                binding,
+                with: mockSecret(),
+                certainFailure: .unusableSecret
+            )
         case nil:
-            return try answer(clientFirst, with: mockSecret(), certainFailure: .unknownUser)
+            return try answer(
+                clientFirst,
+                binding,
+                with: mockSecret(),
+                certainFailure: .unknownUser
+            )
+        }
+    }
+
+    /// What the client has chosen, of what it was offered.
+    private func binding(
+        of mechanism: ByteString
+    ) throws(AuthenticationFailure) -> SCRAMChannelBinding {
+        switch (mechanism, channelBinding) {
+        case (SCRAM.mechanism, nil): .unavailable
+        case (SCRAM.mechanism, .some): .unused
+        case (SCRAM.plusMechanism, let hash?): .endPoint(hash: hash)
+        default: throw .invalidMechanism
         }
     }
 
@@ -294,12 +321,14 @@ public struct ClientAuthentication: Sendable, Redacted {
     /// - Parameter certainFailure: the failure that is certain beforehand.
     private mutating func answer(
         _ clientFirst: ByteString,
+        _ binding: SCRAMChannelBinding,
         with secret: SCRAMSecret,
         certainFailure: SCRAMError? = nil
     ) throws(AuthenticationFailure) -> Action {
         var exchange = SCRAMServerExchange(
             secret: secret,
             certainFailure: certainFailure,
+            channelBinding: binding,
             nonce: nonce
         )
         do {
@@ -345,8 +374,10 @@ public struct ClientAuthentication: Sendable, Redacted {
 
     // MARK: Helpers
 
-    private static let mechanism = ByteString(SCRAMSecret.scheme)
-    private static let saslRequest = message(.sasl(mechanisms: [mechanism]))
+    private static let saslRequest = message(.sasl(mechanisms: [SCRAM.mechanism]))
+    private static let saslPlusRequest = message(
+        .sasl(mechanisms: [SCRAM.plusMechanism, SCRAM.mechanism])
+    )
 
     private static func message(_ request: AuthenticationRequest) -> [UInt8] {
         var writer = ByteWriter(capacity: 128)

@@ -1,4 +1,4 @@
-// The pooler's side of its own SCRAM-SHA-256 login to a server. The server is not trusted: every
+// The pooler's side of its own SCRAM-SHA-256 login to a server, with channel binding or without. The server is not trusted: every
 // length and number it sends is bounded, and it has to prove that it knows the secret too.
 //
 // The slow step, from password to keys, is the caller's: between the server's challenge and the
@@ -32,18 +32,22 @@ public struct SCRAMClientExchange: Sendable, Redacted {
         case finished
     }
 
+    private let channelBinding: SCRAMChannelBinding
     private let nonce: [UInt8]
     private var phase = Phase.waitingForServerFirst
 
-    /// - Parameter nonce: random bytes, 18 as PostgreSQL.
-    public init(nonce: [UInt8]) {
+    /// - Parameters:
+    ///   - channelBinding: what was chosen, of what the server offers.
+    ///   - nonce: random bytes, 18 as PostgreSQL.
+    public init(channelBinding: SCRAMChannelBinding, nonce: [UInt8]) {
+        self.channelBinding = channelBinding
         self.nonce = Base64.encode(nonce)
     }
 
     /// The client-first-message.
     ///
     /// The user name stays empty, as PostgreSQL ignores it.
-    public var clientFirst: [UInt8] { Array("n,,".utf8) + clientFirstBare }
+    public var clientFirst: [UInt8] { channelBinding.clientHeader + clientFirstBare }
 
     private var clientFirstBare: [UInt8] { Array("n=,r=".utf8) + nonce }
 
@@ -91,7 +95,8 @@ public struct SCRAMClientExchange: Sendable, Redacted {
     public mutating func answer(with keys: SCRAMKeys) throws(SCRAMError) -> [UInt8] {
         guard case .waitingForKeys(let serverFirst, let nonce) = exchange(&phase, with: .finished)
         else { throw .unexpectedMessage }
-        let withoutProof = Array("c=biws,r=".utf8) + nonce
+        let binding = channelBinding.input(header: channelBinding.clientHeader)
+        let withoutProof = Array("c=".utf8) + Base64.encode(binding) + Array(",r=".utf8) + nonce
         let transcript = SCRAM.transcript(
             clientFirstBare: clientFirstBare[...],
             serverFirst: serverFirst,

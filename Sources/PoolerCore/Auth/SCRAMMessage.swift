@@ -5,6 +5,7 @@
 // Source: RFC 5802, sections 5.1 and 7.
 
 internal import Digests
+internal import PostgresWire
 
 /// Why a SCRAM exchange failed.
 public enum SCRAMError: Error, Equatable, Sendable {
@@ -14,8 +15,16 @@ public enum SCRAMError: Error, Equatable, Sendable {
     case malformedMessage
     /// The message came at the wrong moment.
     case unexpectedMessage
-    /// The peer insists on channel binding.
-    case channelBindingRequired
+    /// The client chose the mechanism without channel binding, and binds.
+    case unexpectedChannelBinding
+    /// The client chose the mechanism with channel binding, and does not bind.
+    case missingChannelBinding
+    /// The client binds to something else than the server's certificate.
+    case unsupportedChannelBinding(name: String)
+    /// The client was told that there is no channel binding, and there is.
+    case channelBindingDowngrade
+    /// The client binds to another certificate: somebody stands between.
+    case wrongChannelBinding
     /// The final message contradicts the first about channel binding.
     case channelBindingMismatch
     /// The client wants to act as somebody else.
@@ -108,6 +117,11 @@ struct SCRAMAttributes {
 
 /// The parts of SCRAM that both sides share.
 enum SCRAM {
+    /// The mechanism without channel binding.
+    static let mechanism = ByteString(SCRAMSecret.scheme)
+    /// The mechanism with channel binding.
+    static let plusMechanism = ByteString("\(SCRAMSecret.scheme)-PLUS")
+
     /// The longest message of a client, in bytes: PG_MAX_SASL_MESSAGE_LENGTH.
     static let clientMessageByteLimit = 1_024
     /// The longest message of a server, in bytes, which is what libpq accepts.
@@ -122,6 +136,13 @@ enum SCRAM {
     /// Whether `nonce` is printable ASCII without a comma, as RFC 5802 wants it.
     static func isPrintable(_ nonce: ArraySlice<UInt8>) -> Bool {
         nonce.allSatisfy { (0x21...0x7E).contains($0) && $0 != UInt8(ascii: ",") }
+    }
+
+    /// Text of a peer for a message, as PostgreSQL shows it: at most 30 bytes, `?` for what cannot be
+    /// printed.
+    static func printable(_ text: ArraySlice<UInt8>) -> String {
+        let bytes = text.prefix(30).map { (0x21...0x7E).contains($0) ? $0 : UInt8(ascii: "?") }
+        return String(decoding: bytes, as: UTF8.self)
     }
 
     /// The signature that `key` makes under the messages of an exchange.

@@ -1,4 +1,4 @@
-// The pooler's side of a client's SCRAM-SHA-256 login. It decides whether the client knows the
+// The pooler's side of a client's SCRAM-SHA-256 login, with channel binding or without. It decides whether the client knows the
 // password, and wins from the proof the keys with which the pooler can log in to PostgreSQL as that
 // client. It never does I/O and draws no random numbers.
 //
@@ -28,14 +28,19 @@ public struct SCRAMServerExchange: Sendable, Redacted {
 
     private enum Phase {
         case waitingForClientFirst
-        /// With the client's first message, a comma and the answer to it, and where in these the nonce
-        /// is.
-        case waitingForClientFinal(transcript: [UInt8], nonce: Range<Int>)
+        /// With the client's first message, a comma and the answer to it, the length of the header that
+        /// these begin with, and where in them the nonce is.
+        case waitingForClientFinal(
+            transcript: [UInt8],
+            headerByteCount: Int,
+            nonce: Range<Int>
+        )
         case finished
     }
 
     private let secret: SCRAMSecret
     private let certainFailure: SCRAMError?
+    private let channelBinding: SCRAMChannelBinding
     private let nonce: [UInt8]
     private var phase = Phase.waitingForClientFirst
 
@@ -43,20 +48,33 @@ public struct SCRAMServerExchange: Sendable, Redacted {
     ///   - secret: verifies the proof; the lengths of what is sent depend on it.
     ///   - certainFailure: not nil makes a mock exchange, which ends with this error even when the
     ///     proof is right.
+    ///   - channelBinding: what the client was offered and has chosen.
     ///   - nonce: random bytes, 18 as PostgreSQL.
-    public init(secret: SCRAMSecret, certainFailure: SCRAMError? = nil, nonce: [UInt8]) {
+    public init(
+        secret: SCRAMSecret,
+        certainFailure: SCRAMError? = nil,
+        channelBinding: SCRAMChannelBinding,
+        nonce: [UInt8]
+    ) {
         self.init(
             secret: secret,
             certainFailure: certainFailure,
+            channelBinding: channelBinding,
             nonceText: Base64.encode(nonce)
         )
     }
 
     /// Makes an exchange whose nonce is `nonceText`, printable characters that go over the wire as they
     /// are; published exchanges have such nonces.
-    public init(secret: SCRAMSecret, certainFailure: SCRAMError? = nil, nonceText: [UInt8]) {
+    public init(
+        secret: SCRAMSecret,
+        certainFailure: SCRAMError? = nil,
+        channelBinding: SCRAMChannelBinding,
+        nonceText: [UInt8]
+    ) {
         self.secret = secret
         self.certainFailure = certainFailure
+        self.channelBinding = channelBinding
         self.nonce = nonceText
     }
 
@@ -67,8 +85,8 @@ public struct SCRAMServerExchange: Sendable, Redacted {
             throw .unexpectedMessage
         }
         try SCRAM.check(message, limit: SCRAM.clientMessageByteLimit)
-        try Self.checkChannelBindingHeader(message)
-        let clientNonce = try Self.clientNonce(message[Self.channelBindingHeaderByteCount...])
+        let headerByteCount = try channelBinding.check(clientFirst: message)
+        let clientNonce = try Self.clientNonce(message[headerByteCount...])
 
         var transcript: [UInt8] = []
         transcript.reserveCapacity(512)
@@ -83,7 +101,11 @@ public struct SCRAMServerExchange: Sendable, Redacted {
         let nonceEnd = transcript.count
         transcript.append(contentsOf: secret.challenge)
         let serverFirst = Array(transcript[start...])
-        phase = .waitingForClientFinal(transcript: transcript, nonce: nonceStart..<nonceEnd)
+        phase = .waitingForClientFinal(
+            transcript: transcript,
+            headerByteCount: headerByteCount,
+            nonce: nonceStart..<nonceEnd
+        )
         return serverFirst
     }
 
@@ -91,18 +113,15 @@ public struct SCRAMServerExchange: Sendable, Redacted {
     /// - Throws: `SCRAMError`; the exchange is then over.
     public mutating func received(clientFinal message: [UInt8]) throws(SCRAMError) -> Success {
         guard
-            case .waitingForClientFinal(var transcript, let nonce) = exchange(
+            case .waitingForClientFinal(var transcript, let headerByteCount, let nonce) = exchange(
                 &phase,
                 with: .finished
             )
         else { throw .unexpectedMessage }
         try SCRAM.check(message, limit: SCRAM.clientMessageByteLimit)
         var attributes = SCRAMAttributes(message[...])
-        let channelBinding = try attributes.value(of: "c")
-        let header = Array(transcript[..<Self.channelBindingHeaderByteCount])
-        guard channelBinding.elementsEqual(Base64.encode(header)) else {
-            throw .channelBindingMismatch
-        }
+        let header = Array(transcript[..<headerByteCount])
+        try check(channelBinding: try attributes.value(of: "c"), header: header)
         let finalNonce = try attributes.value(of: "r")
         let (proof, proofOffset) = try Self.proof(&attributes)
         guard constantTimeEqual(finalNonce.span, transcript.span.extracting(nonce)) else {
@@ -110,7 +129,7 @@ public struct SCRAMServerExchange: Sendable, Redacted {
         }
         transcript.append(UInt8(ascii: ","))
         transcript.append(contentsOf: message[..<(proofOffset - 1)])
-        let signed = transcript.span.extracting(droppingFirst: Self.channelBindingHeaderByteCount)
+        let signed = transcript.span.extracting(droppingFirst: headerByteCount)
         return try verify(proof, transcript: signed)
     }
 
@@ -138,24 +157,17 @@ public struct SCRAMServerExchange: Sendable, Redacted {
         )
     }
 
-    /// The length of the header that negotiates channel binding: `n,,` or `y,,`.
-    private static let channelBindingHeaderByteCount = 3
-
-    /// Checks the header that negotiates channel binding.
-    ///
-    /// An authorization identity in it is refused, as PostgreSQL does.
-    private static func checkChannelBindingHeader(_ message: [UInt8]) throws(SCRAMError) {
-        switch message.first {
-        case UInt8(ascii: "n"), UInt8(ascii: "y"): break
-        case UInt8(ascii: "p"): throw .channelBindingRequired
-        default: throw .malformedMessage
+    /// Checks that the final message speaks of the same channel as the first, and of the same as the
+    /// pooler.
+    private func check(
+        channelBinding text: ArraySlice<UInt8>,
+        header: [UInt8]
+    ) throws(SCRAMError) {
+        if text.elementsEqual(Base64.encode(channelBinding.input(header: header))) { return }
+        switch channelBinding {
+        case .endPoint: throw .wrongChannelBinding
+        case .unavailable, .unused: throw .channelBindingMismatch
         }
-        let comma = UInt8(ascii: ",")
-        guard message.count > channelBindingHeaderByteCount, message[1] == comma else {
-            throw .malformedMessage
-        }
-        if message[2] == UInt8(ascii: "a") { throw .authorizationIdentity }
-        guard message[2] == comma else { throw .malformedMessage }
     }
 
     /// Reads the name, which PostgreSQL ignores in favour of the startup packet's, and the nonce.

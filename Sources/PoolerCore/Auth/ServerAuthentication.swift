@@ -49,6 +49,8 @@ public struct ServerAuthentication: Sendable, Redacted {
 
     private let user: ByteString
     private let credentials: Credentials
+    private let channelBinding: [UInt8]?
+    private let requiresChannelBinding: Bool
     private let nonce: [UInt8]
     private var state = State.new
 
@@ -61,16 +63,23 @@ public struct ServerAuthentication: Sendable, Redacted {
     ///   - credentials: what is known of the user.
     ///   - derivedKeys: what `derivedKeys` was after an earlier login, if it was kept; ignored unless
     ///     it fits the password and the server's salt and iteration count.
+    ///   - channelBinding: the hash of the server's certificate for tls-server-end-point; nil when
+    ///     there is no TLS, no such hash, or nothing shall be bound to it.
+    ///   - requiresChannelBinding: whether a login without channel binding fails.
     ///   - nonce: 18 random bytes.
     public init(
         user: ByteString,
         credentials: Credentials,
         derivedKeys: DerivedKeys? = nil,
+        channelBinding: [UInt8]? = nil,
+        requiresChannelBinding: Bool = false,
         nonce: [UInt8]
     ) {
         self.user = user
         self.credentials = credentials
         self.derivedKeys = derivedKeys
+        self.channelBinding = channelBinding
+        self.requiresChannelBinding = requiresChannelBinding
         self.nonce = nonce
     }
 
@@ -78,6 +87,12 @@ public struct ServerAuthentication: Sendable, Redacted {
     public mutating func received(_ request: AuthenticationRequest) -> Action {
         do throws(ServerAuthenticationFailure) {
             switch (exchange(&state, with: .finished), request) {
+            case (.new, _) where requiresChannelBinding && channelBinding == nil:
+                throw .channelBindingUnavailable
+            case (.new, .ok) where requiresChannelBinding,
+                (.new, .cleartextPassword) where requiresChannelBinding,
+                (.new, .md5Password) where requiresChannelBinding:
+                throw .channelBindingNotOffered
             case (.new, .ok), (.passwordSent, .ok), (.serverVerified, .ok):
                 return .authenticated
             case (.new, .cleartextPassword):
@@ -151,13 +166,12 @@ public struct ServerAuthentication: Sendable, Redacted {
     private mutating func answerSASL(
         _ mechanisms: [ByteString]
     ) throws(ServerAuthenticationFailure) -> Action {
-        let mechanism = ByteString(SCRAMSecret.scheme)
-        guard mechanisms.contains(mechanism) else { throw .noSupportedMechanism }
+        let (mechanism, binding) = try choice(of: mechanisms)
         switch credentials {
         case .plain, .scram: break
         case .none, .md5: throw .wrongPasswordType
         }
-        let exchange = SCRAMClientExchange(nonce: nonce)
+        let exchange = SCRAMClientExchange(channelBinding: binding, nonce: nonce)
         var writer = ByteWriter()
         writer.saslInitialResponse(
             SASLInitialResponse(
@@ -167,6 +181,19 @@ public struct ServerAuthentication: Sendable, Redacted {
         )
         state = .saslInitialResponseSent(exchange)
         return .send(writer.bytes)
+    }
+
+    /// The mechanism to log in with: with channel binding, wherever that is possible.
+    private func choice(
+        of mechanisms: [ByteString]
+    ) throws(ServerAuthenticationFailure) -> (ByteString, SCRAMChannelBinding) {
+        if let channelBinding, mechanisms.contains(SCRAM.plusMechanism) {
+            return (SCRAM.plusMechanism, .endPoint(hash: channelBinding))
+        }
+        if requiresChannelBinding { throw .channelBindingNotOffered }
+        guard mechanisms.contains(SCRAM.mechanism) else { throw .noSupportedMechanism }
+        // A server that has made the offer refuses `unused`: somebody between has left it out.
+        return (SCRAM.mechanism, channelBinding == nil ? .unavailable : .unused)
     }
 
     private mutating func answerSASLContinue(

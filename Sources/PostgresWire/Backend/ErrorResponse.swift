@@ -23,6 +23,7 @@ public struct SQLState: Equatable, Sendable, ExpressibleByStringLiteral {
 
     public static let successfulCompletion: SQLState = "00000"
     public static let protocolViolation: SQLState = "08P01"
+    public static let invalidAuthorizationSpecification: SQLState = "28000"
 }
 
 /// The fields of an ErrorResponse or NoticeResponse that the pooler reads or writes.

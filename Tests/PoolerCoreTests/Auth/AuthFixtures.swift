@@ -11,6 +11,7 @@ enum AuthFixtures {
     static let iterations = 64
     static let clientNonce = [UInt8](repeating: 7, count: 18)
     static let poolerNonce = [UInt8](repeating: 9, count: 18)
+    static let certificateHash = Array(UInt8(100)..<132)
     static let md5Salt: UInt32 = 0x0102_0304
 
     static func seed(unknownUserKind: StoredSecret.Kind = .scram) throws -> SecretSeed {
@@ -37,13 +38,15 @@ enum AuthFixtures {
         _ method: AuthMethod,
         _ secret: StoredSecret?,
         user: ByteString = user,
-        unknownUserKind: StoredSecret.Kind = .scram
+        unknownUserKind: StoredSecret.Kind = .scram,
+        channelBinding: [UInt8]? = nil
     ) throws -> ClientAuthentication {
         ClientAuthentication(
             method: method,
             user: user,
             secret: secret,
             seed: try seed(unknownUserKind: unknownUserKind),
+            channelBinding: channelBinding,
             nonce: poolerNonce,
             md5Salt: md5Salt
         )
@@ -51,12 +54,16 @@ enum AuthFixtures {
 
     static func serverLogin(
         _ credentials: Credentials,
-        derivedKeys: DerivedKeys? = nil
+        derivedKeys: DerivedKeys? = nil,
+        channelBinding: [UInt8]? = nil,
+        requiresChannelBinding: Bool = false
     ) -> ServerAuthentication {
         ServerAuthentication(
             user: user,
             credentials: credentials,
             derivedKeys: derivedKeys,
+            channelBinding: channelBinding,
+            requiresChannelBinding: requiresChannelBinding,
             nonce: clientNonce
         )
     }

@@ -14,6 +14,7 @@ import Testing
         )
         var server = SCRAMServerExchange(
             secret: secret,
+            channelBinding: .unavailable,
             nonceText: Array("%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0".utf8)
         )
         let serverFirst = try server.received(
@@ -45,6 +46,7 @@ import Testing
     }
 
     private func exchanges(
+        _ binding: SCRAMChannelBinding = .unavailable,
         password: ByteString = AuthFixtures.password,
         certainFailure: SCRAMError? = nil
     ) throws -> (SCRAMClientExchange, SCRAMServerExchange, SCRAMKeys) {
@@ -55,10 +57,11 @@ import Testing
             iterations: secret.iterations
         )
         return (
-            SCRAMClientExchange(nonce: AuthFixtures.clientNonce),
+            SCRAMClientExchange(channelBinding: binding, nonce: AuthFixtures.clientNonce),
             SCRAMServerExchange(
                 secret: secret,
                 certainFailure: certainFailure,
+                channelBinding: binding,
                 nonce: AuthFixtures.poolerNonce
             ),
             keys
@@ -101,8 +104,8 @@ import Testing
         ("", SCRAMError.malformedMessage),
         ("n", .malformedMessage), ("n,", .malformedMessage), ("n,,", .malformedMessage),
         ("x,,n=,r=abc", .malformedMessage), ("n;,n=,r=abc", .malformedMessage),
-        ("p=tls-server-end-point,,n=,r=abc", .channelBindingRequired),
-        ("p", .channelBindingRequired),
+        ("p=tls-server-end-point,,n=,r=abc", .unexpectedChannelBinding),
+        ("p", .unexpectedChannelBinding), ("nn,,n=,r=abc", .malformedMessage),
         ("n,a=root,n=,r=abc", .authorizationIdentity),
         ("n,x,n=,r=abc", .malformedMessage),
         ("n,,m=ext,n=,r=abc", .unsupportedExtension),
@@ -147,17 +150,24 @@ import Testing
 
     // MARK: Client-final-message
 
+    /// Without channel binding, and with it.
+    private static let bindings = [
+        SCRAMChannelBinding.unavailable, .endPoint(hash: AuthFixtures.certificateHash),
+    ]
+
     private func clientFinal(
-        _ edit: (String) -> String
+        _ binding: SCRAMChannelBinding = .unavailable,
+        _ edit: (String) -> String = { $0 }
     ) throws -> (SCRAMServerExchange, [UInt8]) {
-        var (client, server, keys) = try exchanges()
+        var (client, server, keys) = try exchanges(binding)
         _ = try client.received(serverFirst: try server.received(clientFirst: client.clientFirst))
         let message = String(decoding: try client.answer(with: keys), as: UTF8.self)
         return (server, Array(edit(message).utf8))
     }
 
-    @Test func everyChangedByteIsRefused() throws {
-        let (server, message) = try clientFinal { $0 }
+    @Test(arguments: bindings) func everyChangedByteIsRefused(_ binding: SCRAMChannelBinding) throws
+    {
+        let (server, message) = try clientFinal(binding)
         for index in message.indices {
             for bit in 0..<8 {
                 var attempt = server
@@ -170,8 +180,9 @@ import Testing
         _ = try attempt.received(clientFinal: message)
     }
 
-    @Test func everyTruncationIsRefused() throws {
-        let (server, message) = try clientFinal { $0 }
+    @Test(arguments: bindings) func everyTruncationIsRefused(_ binding: SCRAMChannelBinding) throws
+    {
+        let (server, message) = try clientFinal(binding)
         for count in message.indices {
             var attempt = server
             #expect(throws: SCRAMError.self) {
@@ -180,8 +191,8 @@ import Testing
         }
     }
 
-    @Test func everyInsertionIsRefused() throws {
-        let (server, message) = try clientFinal { $0 }
+    @Test(arguments: bindings) func everyInsertionIsRefused(_ binding: SCRAMChannelBinding) throws {
+        let (server, message) = try clientFinal(binding)
         for index in 0...message.count {
             for byte in [0, UInt8(ascii: ","), UInt8(ascii: "="), UInt8(ascii: "p"), 255] {
                 var attempt = server

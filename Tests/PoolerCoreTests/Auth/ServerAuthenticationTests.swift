@@ -218,10 +218,17 @@ import Testing
     private func loginUntilSASLResponse() throws -> (ServerAuthentication, serverFinal: ByteString)
     {
         let secret = try AuthFixtures.scramSecret()
-        var server = SCRAMServerExchange(secret: secret, nonce: AuthFixtures.poolerNonce)
+        var server = SCRAMServerExchange(
+            secret: secret,
+            channelBinding: .unavailable,
+            nonce: AuthFixtures.poolerNonce
+        )
         var login = AuthFixtures.serverLogin(.plain(AuthFixtures.password))
         _ = login.received(.sasl(mechanisms: ["SCRAM-SHA-256"]))
-        let client = SCRAMClientExchange(nonce: AuthFixtures.clientNonce)
+        let client = SCRAMClientExchange(
+            channelBinding: .unavailable,
+            nonce: AuthFixtures.clientNonce
+        )
         let serverFirst = try server.received(clientFirst: client.clientFirst)
         guard case .send(let message) = login.answered(.saslContinue(ByteString(serverFirst)))
         else {
