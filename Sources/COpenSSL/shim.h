@@ -40,7 +40,7 @@ static inline void martlet_ssl_context_disable_cache(SSL_CTX *context) {
 }
 
 static inline int martlet_ssl_context_add_chain(SSL_CTX *context, X509 *certificate) {
-    return (int)SSL_CTX_add0_chain_cert(context, certificate);
+    return (int)SSL_CTX_add1_chain_cert(context, certificate);
 }
 
 static inline void martlet_ssl_context_on_name(

@@ -306,6 +306,7 @@ extension Worker {
                 secret: secret,
                 derivedSecret: secret?.kind == .plain ? directory.derivedSecret(of: user) : nil,
                 seed: directory.seed,
+                channelBinding: clients[slot].transport.channelBinding,
                 nonce: try secretBytes.take(18),
                 md5Salt: try secretBytes.takeNumber()
             )

@@ -2,6 +2,7 @@
 // Idle clients are not: what they cost does not depend on how many there are, unless
 // client_idle_timeout is set.
 
+internal import Logging
 internal import PoolerCore
 internal import PostgresWire
 
@@ -33,12 +34,20 @@ extension Worker {
         closeIdleClients()
         if isChief {
             advanceStatistics()
+            warnOfExpiry()
             mustAdvanceLifecycle = true
             if let period = supervisor.watchdogPeriod, now - lastSignOfLife >= period {
                 lastSignOfLife = now
                 supervisor.isAlive()
             }
         }
+    }
+
+    /// Says once a day which certificates are about to expire.
+    private mutating func warnOfExpiry() {
+        guard now >= nextExpiryWarning else { return }
+        nextExpiryWarning = now + .seconds(86_400)
+        for warning in certificateSnapshots().compactMap(\.warning) { log.warning("\(warning)") }
     }
 
     private mutating func closeOverdueLogins() {

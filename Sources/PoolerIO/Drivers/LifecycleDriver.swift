@@ -112,6 +112,7 @@ extension Worker {
         )
         directory.keepDerivedSecrets(of: oldDirectory)
         let oldTLS = exchange(&tls, with: contexts)
+        nextExpiryWarning = 0
         reloadNumber = number
         adoptSettings()
         if isChief { shared.pools.withLock { $0.hosts.forgetFailures() } }

@@ -266,6 +266,9 @@ extension Worker {
                 user: pools[pool].key.user,
                 credentials: credentials(of: pool, database),
                 derivedKeys: pools[pool].shared.withLock { $0.derivedKeys },
+                channelBinding: channelBinding(of: slot),
+                requiresChannelBinding: tls.forServers(of: pools[pool].key.database)
+                    .settings.channelBinding == .require,
                 nonce: nonce
             )
         )
@@ -287,6 +290,15 @@ extension Worker {
             .info,
             "new connection to server (from \(servers[slot].localAddress.logText))"
         )
+    }
+
+    /// What the login to a server can be bound to, if it is to be.
+    private func channelBinding(of slot: UInt32) -> [UInt8]? {
+        let database = pools[servers[slot].pool].key.database
+        switch tls.forServers(of: database).settings.channelBinding {
+        case .disable: return nil
+        case .prefer, .require: return servers[slot].transport.channelBinding
+        }
     }
 
     private func credentials(of pool: PoolID, _ database: DatabaseEntry) -> Credentials {
@@ -360,6 +372,7 @@ extension Worker {
     private mutating func loginSucceeded(_ slot: UInt32, _ login: ServerLogin) {
         let pool = servers[slot].pool
         adoptLogin(slot, login)
+        servers[slot].transport.keepTicket(for: servers[slot].host.host)
         servers[slot].lifetime = drawLifetime(pool)
         var fixedParameters = ByteWriter()
         for parameter in login.parameters where !SettingsStates.isTracked(parameter.name) {

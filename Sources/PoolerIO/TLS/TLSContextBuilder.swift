@@ -115,21 +115,15 @@ final class TLSContextBuilder {
 
     /// Shows the peer a certificate.
     func use(certificate path: String, key keyPath: String, _ files: TLSFiles) throws(TLSFailure) {
-        let chain = unsafe try files.certificates(in: path)
-        defer {
-            for unsafecertificate in unsafe chain.dropFirst() { unsafe X509_free(certificate) }
-        }
-        guard let leaf = unsafe chain.first else {
+        let chain = try files.certificates(in: path)
+        guard let leaf = chain.first else {
             throw TLSFailure(description: "\(path): no certificate in it")
         }
-        defer { unsafe X509_free(leaf) }
-        guard unsafe SSL_CTX_use_certificate(context, leaf) == 1 else {
+        guard unsafe SSL_CTX_use_certificate(context, leaf.pointer) == 1 else {
             throw .current("not usable", about: path)
         }
-        for unsafecertificate in unsafe chain.dropFirst() {
-            unsafe X509_up_ref(certificate)
-            guard unsafe martlet_ssl_context_add_chain(context, certificate) == 1 else {
-                unsafe X509_free(certificate)
+        for certificate in chain.dropFirst() {
+            guard unsafe martlet_ssl_context_add_chain(context, certificate.pointer) == 1 else {
                 throw .current("not usable", about: path)
             }
         }
@@ -138,7 +132,7 @@ final class TLSContextBuilder {
         guard unsafe SSL_CTX_use_PrivateKey(context, key) == 1,
             unsafe SSL_CTX_check_private_key(context) == 1
         else { throw .current("does not belong to \(path)", about: keyPath) }
-        self.certificate = unsafe CertificateFacts(leaf)
+        self.certificate = unsafe CertificateFacts(leaf.pointer)
     }
 
     /// Trusts those certificates that the ones in a file have signed; without a file, those that the
@@ -150,15 +144,11 @@ final class TLSContextBuilder {
             }
             return
         }
-        let authorities = unsafe try files.certificates(in: path)
-        defer { for unsafeauthority in unsafe authorities { unsafe X509_free(authority) } }
-        guard unsafe !authorities.isEmpty else {
-            throw TLSFailure(description: "\(path): no certificate in it")
-        }
+        let authorities = try files.certificates(in: path)
         let store = unsafe SSL_CTX_get_cert_store(context)
-        for unsafeauthority in unsafe authorities {
-            guard unsafe X509_STORE_add_cert(store, authority) == 1,
-                unsafe SSL_CTX_add_client_CA(context, authority) == 1
+        for authority in authorities {
+            guard unsafe X509_STORE_add_cert(store, authority.pointer) == 1,
+                unsafe SSL_CTX_add_client_CA(context, authority.pointer) == 1
             else { throw .current("not usable", about: path) }
         }
     }

@@ -36,10 +36,10 @@ final class TLSFiles {
         return digests
     }
 
-    /// The certificates in a file, in its order; they are the caller's.
-    func certificates(in path: String) throws(TLSFailure) -> [OpaquePointer] {
+    /// The certificates in a file, in its order; there is at least one.
+    func certificates(in path: String) throws(TLSFailure) -> [Certificate] {
         let bytes = try bytes(of: path)
-        var certificates: [OpaquePointer] = unsafe []
+        var certificates: [Certificate] = []
         unsafe bytes.withUnsafeBytes { bytes in
             guard
                 let bio = unsafe BIO_new_mem_buf(
@@ -49,18 +49,17 @@ final class TLSFiles {
             else { return }
             defer { unsafe BIO_free(bio) }
             ERR_clear_error()
-            while let certificate = unsafe PEM_read_bio_X509(bio, nil, martlet_no_password, nil) {
-                unsafe certificates.append(certificate)
+            while let pointer = unsafe PEM_read_bio_X509(bio, nil, martlet_no_password, nil) {
+                certificates.append(unsafe Certificate(adopting: pointer))
             }
         }
         // The end of the file is told as an error, too.
         let code = ERR_peek_last_error()
-        if unsafe certificates.isEmpty || ERR_GET_REASON(code) != PEM_R_NO_START_LINE {
-            for unsafecertificate in unsafe certificates { unsafe X509_free(certificate) }
+        if certificates.isEmpty || ERR_GET_REASON(code) != PEM_R_NO_START_LINE {
             throw .current("no certificate in it", about: path)
         }
         ERR_clear_error()
-        return unsafe certificates
+        return certificates
     }
 
     /// The private key in a file; it is the caller's.
@@ -80,4 +79,14 @@ final class TLSFiles {
         guard let key = unsafe key else { throw .current("no private key in it", about: path) }
         return unsafe key
     }
+}
+
+/// A certificate of OpenSSL's.
+@safe
+final class Certificate {
+    let pointer: OpaquePointer
+
+    init(adopting pointer: OpaquePointer) { unsafe self.pointer = unsafe pointer }
+
+    deinit { unsafe X509_free(pointer) }
 }

@@ -215,6 +215,9 @@ struct Transport: ~Copyable {
     /// Whether the peer has named PostgreSQL's protocol (ALPN).
     var hasProtocolName: Bool { asked { $0.hasProtocolName } ?? false }
 
+    /// Keeps what a server has sent for going on with TLS on another connection.
+    func keepTicket(for host: String) { _ = asked { $0.keepTicket(for: host) } }
+
     private func asked<Answer>(_ question: (borrowing TLSSession) -> Answer) -> Answer? {
         switch tls {
         case .some(let session): question(session)

@@ -41,6 +41,8 @@ struct Worker: ~Copyable {
     var loginQueue = LoginQueue()
     /// What connections with TLS are made from.
     var tls: TLSContexts
+    /// The chief's only: when the log says again which certificates are about to expire.
+    var nextExpiryWarning: Microseconds = 0
     /// The clients whose handshakes are to go on.
     var handshakes = Deque<ClientID>()
     var knownLogins = KnownLogins()

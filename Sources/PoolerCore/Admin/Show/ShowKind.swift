@@ -24,6 +24,7 @@ public enum ShowKind: String, CaseIterable, Sendable {
     case stats = "STATS"
     case statsAverages = "STATS_AVERAGES"
     case statsTotals = "STATS_TOTALS"
+    case tls = "TLS"
     case totals = "TOTALS"
     case users = "USERS"
     case version = "VERSION"
@@ -51,6 +52,7 @@ public enum ShowKind: String, CaseIterable, Sendable {
         case .stats: .stats
         case .statsAverages: .statsAverages
         case .statsTotals: .statsTotals
+        case .tls: .tls
         case .totals: .totals
         case .users: .users
         case .version: .version

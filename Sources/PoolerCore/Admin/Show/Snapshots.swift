@@ -26,6 +26,7 @@ public struct SnapshotParts: OptionSet, Sendable {
     public static let hosts = SnapshotParts(rawValue: 2_048)
     public static let peers = SnapshotParts(rawValue: 4_096)
     public static let serverHosts = SnapshotParts(rawValue: 8_192)
+    public static let certificates = SnapshotParts(rawValue: 16_384)
 }
 
 /// Everything that SHOW can need.
@@ -44,6 +45,8 @@ public struct ConsoleSnapshot: Sendable {
     public var serverHosts: [ServerHostSnapshot] = []
     /// The configured peers.
     public var peers: [PeerSnapshot] = []
+    /// The certificates that the pooler shows.
+    public var certificates: [CertificateSnapshot] = []
     /// What is under way to peers.
     public var peerPools: [PeerPoolSnapshot] = []
     /// Totals and averages of each database that has a pool.
