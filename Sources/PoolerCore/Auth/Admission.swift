@@ -1,5 +1,6 @@
 // How a client has to prove who it is: what follows from auth_type, the rules of auth_hba_file and the
-// entry of the database. It looks at nothing that the client could prove.
+// entry of the database. Of what the client could prove it looks at its certificate alone, which has come
+// with the connection.
 
 public import PostgresWire
 
@@ -31,6 +32,7 @@ extension Configuration {
         case .plain: (.prove(.plain), nil)
         case .md5: (.prove(.md5), nil)
         case .scramSHA256: (.prove(.scramSHA256), nil)
+        case .cert: (admissionByCertificate(login), nil)
         case .hba: admissionByRule(login)
         }
     }
@@ -43,8 +45,22 @@ extension Configuration {
         return isForced ? .prove(.any) : .refuse(.misconfigured)
     }
 
+    private func admissionByCertificate(_ login: HBALogin) -> Admission {
+        if let failure = failure(of: login, under: .name(.commonName, map: nil)) {
+            return .refuse(.certificateRejected(failure))
+        }
+        return .prove(.certificate)
+    }
+
     private func admissionByRule(_ login: HBALogin) -> (Admission, line: Int?) {
         guard let rule = hbaRules.rule(for: login) else { return (.refuse(.noRule), nil) }
+        if let demand = rule.certificateDemand, let failure = failure(of: login, under: demand) {
+            let isRequired = failure == .missing && rule.method != .cert
+            return (
+                .refuse(isRequired ? .certificateRequired : .certificateRejected(failure)),
+                rule.line
+            )
+        }
         let admission: Admission =
             switch rule.method {
             case .trust: .prove(.trust)
@@ -54,18 +70,19 @@ extension Configuration {
             case .scramSHA256: .prove(.scramSHA256)
             case .peer(let map):
                 login.address == .unix ? .peer(map: map) : .refuse(.peerRejected)
+            case .cert: .prove(.certificate)
             }
         return (admission, rule.line)
     }
 
     // MARK: Files
 
-    /// The settings that say which access files count, and whether.
+    /// The settings that `readAccessFiles` looks at.
     public static let accessSettingNames: Set<String> = [
-        "auth_type", "auth_hba_file", "auth_ident_file",
+        "auth_type", "auth_hba_file", "auth_ident_file", "client_tls_sslmode", "client_tls_ca_file",
     ]
 
-    /// Reads auth_hba_file and auth_ident_file.
+    /// Reads auth_hba_file and auth_ident_file, and checks that clients can do what auth_type asks.
     ///
     /// Where auth_type is not hba, nobody depends on them: then they need not be in order.
     ///
@@ -73,6 +90,7 @@ extension Configuration {
     public mutating func readAccessFiles(_ read: FileReader) throws(ConfigurationError) {
         hbaRules = HBARules()
         identMaps = IdentMaps()
+        try checkCertificates()
         do throws(ConfigurationError) {
             let (maps, rules) = (settings.authIdentFile, settings.authHBAFile)
             if !maps.isEmpty {
@@ -83,6 +101,7 @@ extension Configuration {
                 hbaRules = try HBARules(path: rules, contents: contents, include: read)
             }
             try checkMaps()
+            try checkDemands()
         } catch {
             guard settings.authType == .hba else { return }
             hbaRules = HBARules()
@@ -99,6 +118,33 @@ extension Configuration {
         } catch {
             throw ConfigurationError(file: path, message: error.reason)
         }
+    }
+
+    /// Checks that every client has to show a certificate, where nothing else is asked.
+    private func checkCertificates() throws(ConfigurationError) {
+        guard settings.authType == .cert else { return }
+        var need: String?
+        if settings.clientTLSSslmode.rawValue != "verify-full" {
+            need = "client_tls_sslmode = verify-full"
+        } else if settings.clientTLSCAFile.isEmpty {
+            need = "client_tls_ca_file"
+        }
+        guard let need else { return }
+        let text = "auth_type = cert requires \(need)"
+        throw places["auth_type"]?.error(text)
+            ?? ConfigurationError(file: "auth_type", message: text)
+    }
+
+    /// Checks that rules about certificates say whose are good: not everybody's whom the system trusts.
+    private func checkDemands() throws(ConfigurationError) {
+        guard settings.clientTLSSslmode != .disable, settings.clientTLSCAFile.isEmpty,
+            let rule = hbaRules.rules.first(where: { $0.certificateDemand != nil })
+        else { return }
+        throw ConfigurationError(
+            file: settings.authHBAFile,
+            line: rule.line,
+            message: "a rule that asks for a certificate requires client_tls_ca_file"
+        )
     }
 
     private func checkMaps() throws(ConfigurationError) {

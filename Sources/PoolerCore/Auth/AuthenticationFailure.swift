@@ -18,6 +18,10 @@ public enum AuthenticationFailure: Error, Equatable, Sendable {
     /// A rule says so.
     case rejected
     case peerRejected
+    /// The client's certificate does not say that it is the user.
+    case certificateRejected(CertificateFailure)
+    /// A rule asks for a certificate beside something else, and the client has shown none.
+    case certificateRequired
     /// auth_query has no such user.
     case noSuchUser
     /// The configuration makes the login impossible; the log says how.
@@ -37,6 +41,8 @@ public enum AuthenticationFailure: Error, Equatable, Sendable {
         case .noRule: "no authentication method is found"
         case .rejected: "login rejected"
         case .peerRejected: "unix socket login rejected"
+        case .certificateRejected: "certificate authentication failed"
+        case .certificateRequired: "connection requires a valid client certificate"
         case .noSuchUser: "no such user"
         case .misconfigured: "bouncer config error"
         }
@@ -47,9 +53,10 @@ public enum AuthenticationFailure: Error, Equatable, Sendable {
         switch self {
         case .saslFailed(let error): "\(error)"
         case .malformedMessage(let error): "\(error)"
+        case .certificateRejected(let failure): failure.logText
         case .digestUnavailable: "OpenSSL refused to compute a digest"
         case .trustRejected, .wrongPassword, .invalidMechanism, .emptyPassword, .unexpectedMessage,
-            .noRule, .rejected, .peerRejected, .noSuchUser, .misconfigured:
+            .noRule, .rejected, .peerRejected, .certificateRequired, .noSuchUser, .misconfigured:
             nil
         }
     }
@@ -57,10 +64,13 @@ public enum AuthenticationFailure: Error, Equatable, Sendable {
     /// The ErrorResponse for the client.
     ///
     /// PostgreSQL would say 28P01; PgBouncer says 08P01, and that is what scripts match. Of
-    /// SCRAM-SHA-256-PLUS, which PgBouncer does not have, it is PostgreSQL's.
+    /// SCRAM-SHA-256-PLUS and clientcert, which PgBouncer does not have, it is PostgreSQL's.
     public var errorResponse: ErrorResponse {
         if case .saslFailed(let error) = self, let response = error.channelBindingResponse {
             return response
+        }
+        if case .certificateRequired = self {
+            return ErrorResponse(.fatal, .invalidAuthorizationSpecification, message)
         }
         return ErrorResponse(.fatal, .protocolViolation, message)
     }

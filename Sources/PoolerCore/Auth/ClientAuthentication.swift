@@ -15,6 +15,8 @@ public enum AuthMethod: Sendable, CaseIterable {
     case plain
     case md5
     case scramSHA256
+    /// By the certificate of its connection, which `Configuration.admission` has looked at.
+    case certificate
 }
 
 /// One client's login.
@@ -113,6 +115,9 @@ public struct ClientAuthentication: Sendable, Redacted {
             return .succeeded(secret.map { Credentials($0) } ?? .none, reply: [])
         case .trust:
             guard let secret else { return .failed(.trustRejected) }
+            return .succeeded(Credentials(secret), reply: [])
+        case .certificate:
+            guard let secret else { return .failed(.certificateRejected(.unknownUser)) }
             return .succeeded(Credentials(secret), reply: [])
         case .plain:
             state = .waitingForCleartextPassword

@@ -17,6 +17,8 @@ public enum HBAMethod: Equatable, Sendable {
     case scramSHA256
     /// The client's user of the operating system; `map` names a map of auth_ident_file.
     case peer(map: ByteString?)
+    /// The client's certificate, and nothing else.
+    case cert
 }
 
 /// What rules look at.
@@ -26,6 +28,8 @@ public struct HBALogin: Equatable, Sendable {
     public let address: PeerAddress
     /// Whether the connection is encrypted.
     public let isEncrypted: Bool
+    /// The client's certificate; nil if it has shown none, or one that is not good.
+    public let certificate: ClientCertificate?
     /// Whether it is for physical replication, which only `replication` names.
     public let isReplication: Bool
 
@@ -34,12 +38,14 @@ public struct HBALogin: Equatable, Sendable {
         user: ByteString,
         address: PeerAddress,
         isEncrypted: Bool = false,
+        certificate: ClientCertificate? = nil,
         isReplication: Bool = false
     ) {
         self.database = database
         self.user = user
         self.address = address
         self.isEncrypted = isEncrypted
+        self.certificate = certificate
         self.isReplication = isReplication
     }
 }
@@ -64,9 +70,31 @@ public struct HBARule: Equatable, Sendable {
     let connection: Connection
     let databases: Names
     let users: Names
-    public let method: HBAMethod
+    public fileprivate(set) var method: HBAMethod
+    /// What is asked of the client's certificate before the method counts; nil if nothing is.
+    public fileprivate(set) var certificateDemand: CertificateDemand?
     /// The line of the file, counted from 1.
     public let line: Int
+
+    /// The map of auth_ident_file that it names.
+    var mapName: ByteString? {
+        if case .peer(let map) = method { return map }
+        if case .name(_, let map) = certificateDemand { return map }
+        return nil
+    }
+
+    /// Whether its method can have a map.
+    var takesMap: Bool {
+        switch method {
+        case .peer, .cert: true
+        case .trust, .reject, .plain, .md5, .scramSHA256: false
+        }
+    }
+
+    /// Whether it holds for connections with TLS only.
+    var needsTLS: Bool {
+        if case .hostSSL = connection { true } else { false }
+    }
 
     func fits(_ login: HBALogin) -> Bool {
         switch connection {
@@ -124,12 +152,22 @@ public struct HBARules: Equatable, Sendable {
     public var mapNames: [(name: ByteString, line: Int)] {
         var seen: Set<ByteString> = []
         return rules.compactMap { rule in
-            guard case .peer(let name?) = rule.method, seen.insert(name).inserted else {
-                return nil
-            }
+            guard let name = rule.mapName, seen.insert(name).inserted else { return nil }
             return (name, rule.line)
         }
     }
+}
+
+/// The options behind a method.
+private struct HBAOptions {
+    enum ClientCert {
+        case verifyCA
+        case verifyFull
+    }
+
+    var map: ByteString?
+    var clientCert: ClientCert?
+    var clientName: CertificateName?
 }
 
 private struct HBALineParser {
@@ -158,13 +196,16 @@ private struct HBALineParser {
             case "hostssl": .hostSSL(try network())
             default: .hostNoSSL(try network())
             }
-        return HBARule(
+        var rule = HBARule(
             connection: connection,
             databases: databases,
             users: users,
-            method: try method(),
+            method: .reject,
+            certificateDemand: nil,
             line: place.line
         )
+        try readMethod(of: &rule)
+        return rule
     }
 
     // MARK: Names
@@ -283,45 +324,99 @@ private struct HBALineParser {
 
     // MARK: Methods
 
-    private mutating func method() throws(ConfigurationError) -> HBAMethod {
+    private mutating func readMethod(of rule: inout HBARule) throws(ConfigurationError) {
         let word = try takeWord("a method")
-        var method: HBAMethod
         switch word.text {
-        case "trust": method = .trust
-        case "reject": method = .reject
-        case "password", "plain": method = .plain
-        case "md5": method = .md5
-        case "scram-sha-256": method = .scramSHA256
-        case "peer": method = .peer(map: nil)
+        case "trust": rule.method = .trust
+        case "reject": rule.method = .reject
+        case "password", "plain": rule.method = .plain
+        case "md5": rule.method = .md5
+        case "scram-sha-256": rule.method = .scramSHA256
+        case "peer": rule.method = .peer(map: nil)
         case "cert":
-            throw place.error("method cert is not supported yet: Martlet has no TLS for clients")
+            guard rule.needsTLS else {
+                throw place.error("cert authentication is only supported on hostssl connections")
+            }
+            rule.method = .cert
         case "ldap", "pam":
             throw place.error("method \(word.text) is not supported: Martlet has no \(word.text)")
         default:
             throw place.error(
-                "expected trust, reject, password, md5, scram-sha-256 or peer, "
+                "expected trust, reject, password, md5, scram-sha-256, peer or cert, "
                     + "found \(quotedForMessage(word.text))"
             )
         }
+        var options = HBAOptions()
         while let option = rest.popFirst() {
-            method = try self.method(method, with: option, of: word.text)
+            try read(option, into: &options, rule, method: word.text)
         }
-        return method
+        if case .peer = rule.method { rule.method = .peer(map: options.map) }
+        rule.certificateDemand = try demand(rule, options)
     }
 
-    private func method(
-        _ method: HBAMethod,
-        with option: [RuleWord],
-        of name: ByteString
-    ) throws(ConfigurationError) -> HBAMethod {
+    private func read(
+        _ option: [RuleWord],
+        into options: inout HBAOptions,
+        _ rule: HBARule,
+        method: ByteString
+    ) throws(ConfigurationError) {
         let text = option[0].text
-        let map = Array("map=".utf8)
-        guard option.count == 1, case .peer = method, text.bytes.starts(with: map),
-            text.count > map.count
-        else {
-            throw place.error("option \(quotedForMessage(text)) is not one of method \(name)")
+        let end = option.count == 1 ? text.bytes.firstIndex(of: UInt8(ascii: "=")) : nil
+        let name = ByteString(Array(text.bytes[..<(end ?? 0)]))
+        let value = ByteString(Array(text.bytes.dropFirst(name.count + 1)))
+        switch name {
+        case "map" where rule.takesMap && !value.isEmpty:
+            options.map = value
+        case "clientcert":
+            options.clientCert = try self.value(
+                value,
+                of: "clientcert",
+                in: ["verify-ca": .verifyCA, "verify-full": .verifyFull],
+                rule
+            )
+        case "clientname":
+            options.clientName = try self.value(
+                value,
+                of: "clientname",
+                in: ["CN": .commonName, "DN": .distinguishedName],
+                rule
+            )
+        default:
+            throw place.error("option \(quotedForMessage(text)) is not one of method \(method)")
         }
-        return .peer(map: ByteString(Array(text.bytes.dropFirst(map.count))))
+    }
+
+    /// The value of an option that is about certificates.
+    private func value<Value>(
+        _ text: ByteString,
+        of option: String,
+        in values: [ByteString: Value],
+        _ rule: HBARule
+    ) throws(ConfigurationError) -> Value {
+        guard rule.needsTLS else {
+            throw place.error("\(option) can only be configured for \"hostssl\" rows")
+        }
+        guard let value = values[text] else {
+            throw place.error("invalid value for \(option): \(quotedForMessage(text))")
+        }
+        return value
+    }
+
+    private func demand(
+        _ rule: HBARule,
+        _ options: HBAOptions
+    ) throws(ConfigurationError) -> CertificateDemand? {
+        let name = options.clientName ?? .commonName
+        switch (rule.method, options.clientCert) {
+        case (.cert, .verifyCA):
+            throw place.error(
+                "clientcert only accepts \"verify-full\" when using \"cert\" authentication"
+            )
+        case (.cert, _): return .name(name, map: options.map)
+        case (_, .verifyFull): return .name(name, map: nil)
+        case (_, .verifyCA): return .verified
+        case (_, nil): return nil
+        }
     }
 
     // MARK: Fields

@@ -84,7 +84,7 @@ extension Configuration {
         isReadableByAll: (String) -> Bool = { _ in false }
     ) -> [ConfigurationRemark] {
         remarksOnAccess(list, isReadableByAll) + remarksOnLimits() + remarksWithoutEffect()
-            + remarksOnUsers(list) + remarksOnPeers()
+            + remarksOnRules() + remarksOnUsers(list) + remarksOnPeers()
     }
 
     private func remarksOnAccess(
@@ -226,6 +226,17 @@ extension Configuration {
             )
         }
         return remarks
+    }
+
+    private func remarksOnRules() -> [ConfigurationRemark] {
+        guard settings.authType == .hba, settings.clientTLSSslmode == .disable else { return [] }
+        return hbaRules.rules.filter(\.needsTLS).map { rule in
+            .init(
+                .warning,
+                "auth_hba_file",
+                "line \(rule.line): it holds for nobody while client_tls_sslmode is disable"
+            )
+        }
     }
 
     private func remarksOnUsers(_ list: UserList) -> [ConfigurationRemark] {

@@ -86,12 +86,13 @@ public enum AuthType: String, SettingKeyword {
     case md5
     /// SCRAM-SHA-256.
     case scramSHA256 = "scram-sha-256"
+    /// The client's certificate, whose common name is the user's.
+    case cert
     /// As the rules of auth_hba_file have it.
     case hba
 
     public static let unsupportedKeywords = [
-        "cert": "Martlet has no TLS for clients yet", "ldap": "Martlet has no LDAP",
-        "pam": "Martlet has no PAM",
+        "ldap": "Martlet has no LDAP", "pam": "Martlet has no PAM",
     ]
 }
 

@@ -191,7 +191,7 @@ struct ScratchFile {
 
     @Test(arguments: [
         ("auth_type = ldap", "Martlet has no LDAP"), ("auth_type = pam", "Martlet has no PAM"),
-        ("auth_type = cert", "auth_type"),
+        ("auth_type = cert", "auth_type = cert requires client_tls_sslmode = verify-full"),
         ("auth_ldap_options = ldapserver=x", "Martlet has no LDAP"),
         ("auth_type = hba\nauth_hba_file = /nowhere/hba.conf", "/nowhere/hba.conf: No such file"),
     ])

@@ -79,6 +79,144 @@ import Testing
         }
     }
 
+    // MARK: Certificates
+
+    private static let certificate = ClientCertificate(
+        commonName: "ada",
+        distinguishedName: "CN=ada,OU=ops,O=Example"
+    )
+
+    private static let certificateRules = """
+        hostssl certified all all cert
+        hostssl mapped all all cert map=people
+        hostssl named all all cert map=people clientname=DN
+        hostssl both all all scram-sha-256 clientcert=verify-full
+        hostssl signed all all trust clientcert=verify-ca
+        hostssl never all all reject clientcert=verify-full
+        hostssl open all all md5
+        hostnossl all all all plain
+        """
+
+    private static let certificateMaps = #"""
+        people /^(.*)@example\.com$ \1
+        people /OU=ops root
+        """#
+
+    private func byCertificate(
+        _ database: ByteString,
+        user: ByteString = "ada",
+        isEncrypted: Bool = true,
+        _ certificate: ClientCertificate?
+    ) throws -> Admission {
+        let configuration = try configuration(
+            .hba,
+            rules: Self.certificateRules,
+            maps: Self.certificateMaps
+        )
+        let login = HBALogin(
+            database: database,
+            user: user,
+            address: .ipv4(1),
+            isEncrypted: isEncrypted,
+            certificate: certificate
+        )
+        return configuration.admission(of: login).0
+    }
+
+    private static func certificate(_ commonName: ByteString) -> ClientCertificate {
+        ClientCertificate(commonName: commonName, distinguishedName: "O=Example")
+    }
+
+    @Test func certificatesOfTheUser() throws {
+        let good = Self.certificate
+        #expect(try byCertificate("certified", good) == .prove(.certificate))
+        #expect(try byCertificate("both", good) == .prove(.scramSHA256))
+        #expect(try byCertificate("signed", good) == .prove(.trust))
+        #expect(try byCertificate("signed", user: "eve", good) == .prove(.trust))
+        #expect(try byCertificate("never", good) == .refuse(.rejected))
+        #expect(try byCertificate("open", good) == .prove(.md5))
+        #expect(try byCertificate("open", nil) == .prove(.md5))
+    }
+
+    @Test func rulesLookAtTLS() throws {
+        for database in ["certified", "open", "anything"] as [ByteString] {
+            #expect(try byCertificate(database, isEncrypted: false, nil) == .prove(.plain))
+        }
+        #expect(try byCertificate("anything", nil) == .refuse(.noRule))
+    }
+
+    @Test func certificatesOfOthers() throws {
+        for (name, failure) in [
+            ("eve", .wrongName), ("Ada", .wrongName), ("ada ", .wrongName), ("*", .wrongName),
+            ("ad", .wrongName), ("", .noName), ("ada\0", .noName), ("\0", .noName),
+        ] as [(ByteString, CertificateFailure)] {
+            for database in ["certified", "both", "never"] as [ByteString] {
+                #expect(
+                    try byCertificate(database, Self.certificate(name))
+                        == .refuse(.certificateRejected(failure))
+                )
+            }
+        }
+    }
+
+    @Test func noCertificate() throws {
+        #expect(
+            try byCertificate("certified", nil) == .refuse(.certificateRejected(.missing))
+        )
+        for database in ["both", "signed", "never"] as [ByteString] {
+            #expect(try byCertificate(database, nil) == .refuse(.certificateRequired))
+        }
+    }
+
+    @Test func mapsOfCertificates() throws {
+        let rejected = Admission.refuse(.certificateRejected(.wrongName))
+        let mail = Self.certificate("ada@example.com")
+        #expect(try byCertificate("mapped", mail) == .prove(.certificate))
+        #expect(try byCertificate("mapped", user: "eve", mail) == rejected)
+        #expect(try byCertificate("mapped", Self.certificate) == rejected)
+        #expect(try byCertificate("certified", mail) == rejected)
+        #expect(try byCertificate("named", user: "root", Self.certificate) == .prove(.certificate))
+        #expect(try byCertificate("named", Self.certificate) == rejected)
+        #expect(try byCertificate("mapped", user: "root", Self.certificate) == rejected)
+    }
+
+    @Test func authTypeCert() throws {
+        var configuration = try configuration(.trust)
+        configuration.settings.authType = .cert
+        func admission(_ certificate: ClientCertificate?, isEncrypted: Bool = true) -> Admission {
+            let login = HBALogin(
+                database: "open",
+                user: "ada",
+                address: .ipv4(1),
+                isEncrypted: isEncrypted,
+                certificate: certificate
+            )
+            return configuration.admission(of: login).0
+        }
+        #expect(admission(Self.certificate) == .prove(.certificate))
+        #expect(admission(nil) == .refuse(.certificateRejected(.missing)))
+        #expect(admission(Self.certificate("eve")) == .refuse(.certificateRejected(.wrongName)))
+        #expect(admission(nil, isEncrypted: false) == .refuse(.certificateRejected(.notEncrypted)))
+    }
+
+    /// The words of the log are PgBouncer's; the client learns nothing of what is wrong.
+    @Test func wordsAboutCertificates() {
+        for (failure, text) in [
+            (.notEncrypted, "TLS connection required"),
+            (.missing, "TLS client certificate required"),
+            (.wrongName, "TLS certificate name mismatch"),
+        ] as [(CertificateFailure, String)] {
+            let failure = AuthenticationFailure.certificateRejected(failure)
+            #expect(failure.logDetail == text)
+            #expect(failure.errorResponse.message == "certificate authentication failed")
+            #expect(failure.errorResponse.sqlState == .protocolViolation)
+        }
+        #expect(
+            AuthenticationFailure.certificateRequired.errorResponse
+                == ErrorResponse(.fatal, "28000", "connection requires a valid client certificate")
+        )
+    }
+
     /// Files that nobody depends on may be broken.
     @Test func filesCountForHBAOnly() throws {
         #expect(throws: ConfigurationError.self) { try configuration(.hba, rules: "nonsense") }
@@ -101,5 +239,6 @@ import Testing
         #expect(!Admission.refuse(.rejected).needsSecret)
         #expect(Admission.prove(.trust).needsSecret)
         #expect(Admission.peer(map: nil).needsSecret)
+        #expect(Admission.prove(.certificate).needsSecret)
     }
 }

@@ -17,6 +17,15 @@ import Testing
         #expect(unknown.started() == .failed(.trustRejected))
     }
 
+    @Test func aCertificateWantsAKnownUser() throws {
+        var known = try AuthFixtures.clientLogin(.certificate, .plain("x"))
+        #expect(known.started() == .succeeded(.plain("x"), reply: []))
+        var withoutPassword = try AuthFixtures.clientLogin(.certificate, .unusable)
+        #expect(withoutPassword.started() == .succeeded(.none, reply: []))
+        var unknown = try AuthFixtures.clientLogin(.certificate, nil)
+        #expect(unknown.started() == .failed(.certificateRejected(.unknownUser)))
+    }
+
     @Test func anyLetsEverybodyIn() throws {
         var unknown = try AuthFixtures.clientLogin(.any, nil)
         #expect(unknown.started() == .succeeded(.none, reply: []))

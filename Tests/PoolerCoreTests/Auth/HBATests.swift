@@ -112,10 +112,51 @@ import Testing
             ("trust", .trust), ("reject", .reject), ("password", .plain), ("plain", .plain),
             ("md5", .md5), ("scram-sha-256", .scramSHA256), ("peer", .peer(map: nil)),
             ("peer map=ops", .peer(map: "ops")), ("peer map=\"a b\"", .peer(map: "a b")),
+            ("peer map==", .peer(map: "=")),
         ]
         for (text, method) in methods {
-            #expect(try rules("local all all \(text)").rules.map(\.method) == [method])
+            let rule = try #require(try rules("local all all \(text)").rules.first)
+            #expect(rule.method == method)
+            #expect(rule.certificateDemand == nil)
         }
+    }
+
+    @Test(
+        arguments: [
+            ("cert", .cert, .name(.commonName, map: nil)),
+            ("cert map=ops", .cert, .name(.commonName, map: "ops")),
+            ("cert clientcert=verify-full", .cert, .name(.commonName, map: nil)),
+            ("cert clientname=DN map=ops", .cert, .name(.distinguishedName, map: "ops")),
+            ("cert clientname=DN clientname=CN", .cert, .name(.commonName, map: nil)),
+            ("scram-sha-256 clientcert=verify-ca", .scramSHA256, .verified),
+            ("scram-sha-256 clientcert=verify-full", .scramSHA256, .name(.commonName, map: nil)),
+            ("md5 clientname=DN clientcert=verify-full", .md5, .name(.distinguishedName, map: nil)),
+            ("trust clientcert=verify-ca clientname=DN", .trust, .verified),
+            ("reject clientcert=verify-ca", .reject, .verified),
+            ("trust clientname=CN", .trust, nil),
+        ] as [(String, HBAMethod, CertificateDemand?)]
+    )
+    func whatIsAskedOfCertificates(
+        text: String,
+        method: HBAMethod,
+        demand: CertificateDemand?
+    ) throws {
+        let rule = try #require(try rules("hostssl all all all \(text)").rules.first)
+        #expect(rule.method == method)
+        #expect(rule.certificateDemand == demand)
+    }
+
+    @Test func mapsThatRulesName() throws {
+        let rules = try rules(
+            """
+            local all all peer map=a
+            hostssl all all all cert map=b
+            hostssl all all all cert map=a
+            hostssl all all all cert
+            """
+        )
+        #expect(rules.mapNames.map(\.name) == ["a", "b"])
+        #expect(rules.mapNames.map(\.line) == [1, 2])
     }
 
     @Test func aLineContinuesBehindABackslash() throws {
@@ -158,7 +199,25 @@ import Testing
         ("local all", "expected a user, found the end of the line"),
         ("local all all", "expected a method, found the end of the line"),
         ("local all all ident", "expected trust, reject, password"),
-        ("local all all cert", "cert is not supported yet"),
+        ("local all all cert", "cert authentication is only supported on hostssl connections"),
+        ("host all all all cert", "cert authentication is only supported on hostssl connections"),
+        ("hostnossl all all all cert", "only supported on hostssl connections"),
+        (
+            "hostssl all all all cert clientcert=verify-ca",
+            "clientcert only accepts \"verify-full\""
+        ),
+        ("hostssl all all all md5 clientcert=1", "invalid value for clientcert: \"1\""),
+        ("hostssl all all all md5 clientcert=", "invalid value for clientcert: \"\""),
+        ("hostssl all all all md5 clientcert", "option \"clientcert\" is not one of method md5"),
+        ("hostssl all all all cert clientname=cn", "invalid value for clientname: \"cn\""),
+        ("hostssl all all all cert clientname=CN,DN", "option \"clientname=CN\""),
+        (
+            "host all all all md5 clientcert=verify-ca",
+            "can only be configured for \"hostssl\" rows"
+        ),
+        ("local all all md5 clientname=CN", "clientname can only be configured for \"hostssl\""),
+        ("hostssl all all all md5 map=x", "option \"map=x\" is not one of method md5"),
+        ("hostssl all all all cert =map=x", "option \"=map=x\" is not one of method cert"),
         ("local all all ldap ldapserver=x", "Martlet has no ldap"),
         ("local all all pam", "Martlet has no pam"),
         ("local all all trust map=x", "option \"map=x\" is not one of method trust"),
@@ -209,7 +268,8 @@ import Testing
         var random = SplitMix(seed: 7)
         let words = [
             "local", "host", "all", ",", "\"", "@x", "+", "10.0.0.0/8", "::/0", "trust", "peer",
-            "map=", "\\\n", "\n", "#", " ", "/", "1.2.3.4", "255.0.0.0", "\u{0}", "é",
+            "map=", "hostssl", "cert", "clientcert=", "verify-full", "clientname=CN", "\\\n", "\n",
+            "#", " ", "/", "1.2.3.4", "255.0.0.0", "\u{0}", "é",
         ]
         var readCount = 0
         for _ in 0..<3_000 {

@@ -87,7 +87,7 @@ import Testing
         #expect(
             throws: SettingError(
                 "\"ldap\" is not supported: Martlet has no LDAP; "
-                    + "use any, trust, plain, md5, scram-sha-256 or hba"
+                    + "use any, trust, plain, md5, scram-sha-256, cert or hba"
             )
         ) {
             try SettingCodec<AuthType>.keyword.parse("LDAP")
