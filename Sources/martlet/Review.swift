@@ -23,10 +23,14 @@ struct Check: ParsableCommand {
     mutating func run() throws {
         let (settings, users) = try load(file)
         var isUsable = true
+        for outcome in ConfigurationFiles.tryTLS(settings) {
+            print(outcome.text)
+            isUsable = isUsable && outcome.isGood
+        }
         for remark in ConfigurationFiles.remarks(settings, users) {
             print("\(remark.weight.rawValue): \(remark.subject): \(remark.text)")
         }
-        if connect {
+        if connect && isUsable {
             for outcome in ConfigurationFiles.connect(settings, users) {
                 print(outcome.text)
                 isUsable = isUsable && outcome.isGood

@@ -239,6 +239,12 @@ extension Worker {
                 user: clients[slot].user,
                 address: clients[slot].address.peer,
                 isEncrypted: clients[slot].transport.hasTLS,
+                certificate: clients[slot].transport.peerCertificate.map {
+                    ClientCertificate(
+                        commonName: $0.commonName ?? "",
+                        distinguishedName: $0.distinguishedName
+                    )
+                },
                 isReplication: login.plan.request.replication == .physical
             )
         )

@@ -47,7 +47,7 @@ extension Worker {
     private mutating func warnOfExpiry() {
         guard now >= nextExpiryWarning else { return }
         nextExpiryWarning = now + .seconds(86_400)
-        for warning in certificateSnapshots().compactMap(\.warning) { log.warning("\(warning)") }
+        for warning in tls.certificates().compactMap(\.warning) { log.warning("\(warning)") }
     }
 
     private mutating func closeOverdueLogins() {

@@ -93,7 +93,7 @@ extension Worker {
             snapshot.peers = peerSnapshots()
             snapshot.peerPools = peerPoolSnapshots()
         }
-        if parts.contains(.certificates) { snapshot.certificates = certificateSnapshots() }
+        if parts.contains(.certificates) { snapshot.certificates = tls.certificates() }
         if parts.contains(.statistics) {
             // The console has a row, as in PgBouncer, although nothing of it is counted.
             let console = DatabaseTotals(database: "pgbouncer", totals: PoolCounters())
@@ -116,24 +116,6 @@ extension Worker {
     /// A moment of the loop's clock as a time of day.
     private func timestamp(_ moment: Microseconds) -> Timestamp {
         Timestamp(unixMicroseconds: martlet_unix_microseconds() - now + moment)
-    }
-
-    /// The certificates that the pooler shows.
-    func certificateSnapshots() -> [CertificateSnapshot] {
-        let now = Timestamp(unixMicroseconds: martlet_unix_microseconds())
-        return tls.certificates.map { setting, file, facts in
-            CertificateSnapshot(
-                setting: ByteString(setting),
-                file: ByteString(file),
-                subject: facts.distinguishedName,
-                issuer: facts.issuer,
-                serialNumber: facts.serialNumber,
-                hosts: facts.hosts,
-                start: Timestamp(unixMicroseconds: facts.start * 1_000_000),
-                end: Timestamp(unixMicroseconds: facts.end * 1_000_000),
-                now: now
-            )
-        }
     }
 
     // MARK: Connections

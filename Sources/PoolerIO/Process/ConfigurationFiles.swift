@@ -26,8 +26,31 @@ package enum ConfigurationFiles {
         return status.st_mode & 0o004 != 0
     }
 
+    /// Reads the certificates and keys.
+    package static func tryTLS(_ configuration: Configuration) -> [Outcome] {
+        do throws(TLSFailure) {
+            return try tlsContexts(configuration).certificates().compactMap(\.warning).map {
+                Outcome(isGood: true, text: "warning: \($0)")
+            }
+        } catch {
+            return [Outcome(isGood: false, text: "TLS: \(error)")]
+        }
+    }
+
+    private static func tlsContexts(
+        _ configuration: Configuration
+    ) throws(TLSFailure) -> TLSContexts {
+        try TLSContexts(for: configuration, TLSFiles(ConfigurationSource.readFile))
+    }
+
     /// Logs in to each server of each database.
     package static func connect(_ configuration: Configuration, _ users: UserList) -> [Outcome] {
+        let tls: TLSContexts
+        do throws(TLSFailure) {
+            tls = try tlsContexts(configuration)
+        } catch {
+            return [Outcome(isGood: false, text: "TLS: \(error)")]
+        }
         var outcomes: [Outcome] = []
         var wanted: [String: Int] = [:]
         var limits: [String: Int] = [:]
@@ -53,7 +76,8 @@ package enum ConfigurationFiles {
                         of: database,
                         as: user,
                         credentials(of: user, database, users),
-                        settings
+                        settings,
+                        tls
                     )
                     outcomes.append(
                         Outcome(isGood: true, text: "\(label): PostgreSQL \(facts.version)")

@@ -23,6 +23,9 @@ struct ServerInquiry: ~Copyable {
     private let descriptor: Int32
     private let deadline: Microseconds
     private var received: [UInt8] = []
+    private var tls: TLSSession?
+    private let channel = TLSChannel()
+    private let buffer = ReceiveBuffer()
 
     private static let patience: Microseconds = .seconds(10)
 
@@ -32,10 +35,16 @@ struct ServerInquiry: ~Copyable {
         of database: DatabaseEntry,
         as user: ByteString,
         _ credentials: Credentials,
-        _ settings: Settings
+        _ settings: Settings,
+        _ contexts: TLSContexts
     ) throws(InquiryFailed) -> ServerFacts {
-        var inquiry = try open(Endpoint(host: host, port: database.port), settings)
-        try inquiry.logIn(to: database, as: user, credentials)
+        let endpoint = Endpoint(host: host, port: database.port)
+        var inquiry = try open(endpoint, settings)
+        if let plan = contexts.plan(of: database.name, to: host, at: endpoint) {
+            try inquiry.startTLS(plan)
+        }
+        let choice = contexts.forServers(of: database.name).settings.channelBinding
+        try inquiry.logIn(to: database, as: user, credentials, choice)
         return try inquiry.facts()
     }
 
@@ -74,7 +83,8 @@ struct ServerInquiry: ~Copyable {
     private mutating func logIn(
         to database: DatabaseEntry,
         as user: ByteString,
-        _ credentials: Credentials
+        _ credentials: Credentials,
+        _ choice: ChannelBinding
     ) throws(InquiryFailed) {
         guard let nonce = try? unpredictableBytes(count: 18) else {
             throw InquiryFailed(description: "no random numbers")
@@ -84,6 +94,8 @@ struct ServerInquiry: ~Copyable {
                 user: user,
                 credentials: credentials,
                 derivedKeys: nil,
+                channelBinding: choice == .disable ? nil : channelBinding,
+                requiresChannelBinding: choice == .require,
                 nonce: nonce
             )
         )
@@ -139,9 +151,70 @@ struct ServerInquiry: ~Copyable {
         }
     }
 
+    // MARK: TLS
+
+    private mutating func startTLS(_ plan: TLSPlan) throws(InquiryFailed) {
+        if !plan.isDirect {
+            var writer = ByteWriter()
+            writer.sslRequest()
+            try transmit(writer.bytes)
+            let answer = SSLAnswer(buffer.bytes(try receiveSome()))
+            if answer == .refused, !plan.isRequired { return }
+            guard answer == .accepted else {
+                throw InquiryFailed(description: "server refused SSL")
+            }
+        }
+        do throws(TLSFailure) {
+            tls = try plan.makeSession()
+        } catch {
+            throw InquiryFailed(description: "server TLS failed: \(error)")
+        }
+        _ = tls?.start(channel)
+        try transmitRecords()
+        while true {
+            let progress = try open(try receiveSome())
+            if progress.isEstablished { return }
+        }
+    }
+
+    private var channelBinding: [UInt8]? {
+        switch tls {
+        case .some(let session): session.channelBinding
+        case nil: nil
+        }
+    }
+
+    /// Opens records that have been received.
+    private mutating func open(_ range: Range<Int>) throws(InquiryFailed) -> TLSProgress {
+        let records = [UInt8](copying: buffer.bytes(range))
+        let progress = unsafe tls?.receive(records.span.bytes, into: buffer.plaintext, channel)
+        try transmitRecords()
+        guard let progress else { return TLSProgress() }
+        switch progress.end {
+        case .none: break
+        case .closed: throw InquiryFailed(description: "the server has closed")
+        case .failed(let failure):
+            throw InquiryFailed(description: "server TLS failed: \(failure)")
+        }
+        received += [UInt8](copying: buffer.opened(progress.plaintextCount))
+        return progress
+    }
+
+    private func transmitRecords() throws(InquiryFailed) {
+        let records = [UInt8](copying: channel.output)
+        channel.reset()
+        try transmit(records)
+    }
+
     // MARK: Bytes
 
-    private func send(_ bytes: [UInt8]) throws(InquiryFailed) {
+    private mutating func send(_ bytes: [UInt8]) throws(InquiryFailed) {
+        guard tls != nil else { return try transmit(bytes) }
+        _ = unsafe tls?.send(bytes.span.bytes, channel)
+        try transmitRecords()
+    }
+
+    private func transmit(_ bytes: [UInt8]) throws(InquiryFailed) {
         var rest = bytes[...]
         while !rest.isEmpty {
             try wait(toWrite: true)
@@ -163,12 +236,21 @@ struct ServerInquiry: ~Copyable {
             guard received.count < ServerLogin.messageLimit else {
                 throw InquiryFailed(description: "not a PostgreSQL server")
             }
-            try wait(toWrite: false)
-            var block = [UInt8](repeating: 0, count: 4_096)
-            let count = unsafe martlet_recv(descriptor, &block, block.count)
-            guard count > 0 else { throw InquiryFailed(description: "the server has closed") }
-            received += block.prefix(count)
+            let range = try receiveSome()
+            if tls == nil {
+                received += [UInt8](copying: buffer.bytes(range))
+            } else {
+                _ = try open(range)
+            }
         }
+    }
+
+    private func receiveSome() throws(InquiryFailed) -> Range<Int> {
+        try wait(toWrite: false)
+        guard case .bytes(let range) = buffer.receive(from: descriptor) else {
+            throw InquiryFailed(description: "the server has closed")
+        }
+        return range
     }
 
     private func header() -> MessageHeader? {

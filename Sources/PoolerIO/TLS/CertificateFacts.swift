@@ -103,4 +103,19 @@ struct CertificateFacts: Sendable {
         guard unsafe X509_digest(certificate, digest, &hash, &count) == 1 else { return nil }
         return Array(hash.prefix(Int(count)))
     }
+
+    /// The certificate as SHOW TLS has it.
+    func snapshot(of file: String, by setting: ByteString, _ now: Timestamp) -> CertificateSnapshot {
+        CertificateSnapshot(
+            setting: setting,
+            file: ByteString(file),
+            subject: distinguishedName,
+            issuer: issuer,
+            serialNumber: serialNumber,
+            hosts: hosts,
+            start: Timestamp(unixMicroseconds: start * 1_000_000),
+            end: Timestamp(unixMicroseconds: end * 1_000_000),
+            now: now
+        )
+    }
 }

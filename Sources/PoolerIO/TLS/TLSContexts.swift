@@ -1,5 +1,6 @@
 // What TLS there is in a configuration, made together: all of it can be had, or nothing is changed.
 
+internal import CLinux
 internal import Digests
 internal import PoolerCore
 internal import PostgresWire
@@ -59,19 +60,22 @@ final class TLSContexts: Sendable {
         return server.context.map { TLSPlan($0, server.settings, host: host) }
     }
 
-    /// The certificates that this process shows, with the settings that name them.
-    var certificates: [(setting: String, file: String, facts: CertificateFacts)] {
-        var all: [(setting: String, file: String, facts: CertificateFacts)] = []
+    /// The certificates that the pooler shows, as they are now.
+    func certificates() -> [CertificateSnapshot] {
+        let now = Timestamp(unixMicroseconds: martlet_unix_microseconds())
+        var all: [CertificateSnapshot] = []
         if let client {
             for (file, facts) in zip(client.settings.certFiles, client.context.certificates) {
-                all.append(("client_tls_cert_file", file, facts))
+                all.append(facts.snapshot(of: file, by: "client_tls_cert_file", now))
             }
         }
+        var files: Set<String> = []
         for server in Array(databases.values) + [others, peers] {
-            guard let facts = server.context?.certificate,
-                !all.contains(where: { $0.file == server.settings.certFile })
-            else { continue }
-            all.append(("server_tls_cert_file", server.settings.certFile, facts))
+            let file = server.settings.certFile
+            guard let facts = server.context?.certificate, files.insert(file).inserted else {
+                continue
+            }
+            all.append(facts.snapshot(of: file, by: "server_tls_cert_file", now))
         }
         return all
     }
