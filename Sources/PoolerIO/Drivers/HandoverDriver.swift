@@ -164,6 +164,7 @@ extension Worker {
             }
             remaining += 1
         }
+        hasStayingClients = !stayingPools.isEmpty
         for slot in 0..<servers.slotCount {
             if servers.isHeld(slot) {
                 if !servers[slot].isListener { remaining += 1 }

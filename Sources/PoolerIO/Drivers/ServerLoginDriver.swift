@@ -13,7 +13,8 @@ extension Worker {
 
     /// Opens as many servers as the pool wants now, making room across pools where a limit is met.
     mutating func openServersIfWanted(_ pool: PoolID) {
-        guard opensServers, !pools[pool].gate.isOpen, clearedPool != pool else { return }
+        guard opensServers || hasStayingClients, !pools[pool].gate.isOpen, clearedPool != pool
+        else { return }
         openReplicationServers(pool)
         let now = now
         while pools[pool].shared.withLock({ $0.wantsServer(now: now) }) {

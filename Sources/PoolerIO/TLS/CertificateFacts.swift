@@ -105,7 +105,8 @@ struct CertificateFacts: Sendable {
     }
 
     /// The certificate as SHOW TLS has it.
-    func snapshot(of file: String, by setting: ByteString, _ now: Timestamp) -> CertificateSnapshot {
+    func snapshot(of file: String, by setting: ByteString, _ now: Timestamp) -> CertificateSnapshot
+    {
         CertificateSnapshot(
             setting: setting,
             file: ByteString(file),

@@ -50,7 +50,11 @@ final class TLSContext: Sendable {
         // The first is the one that all are served by whose name is not known, and has the others.
         for index in settings.certFiles.indices.reversed() {
             let builder = try TLSContextBuilder(isForClients: true)
-            try builder.setRules(settings.protocols, settings.ciphers, settings.cipherSuites)
+            try builder.setRules(
+                settings.protocols,
+                settings.ciphersWithoutCurves ?? settings.ciphers,
+                settings.cipherSuites
+            )
             try builder.setKeyExchange(curve: settings.ecdhCurve, settings.dheParams)
             try builder.use(
                 certificate: settings.certFiles[index],
@@ -181,4 +185,11 @@ private final class TLSTicket: Sendable {
     }
 
     deinit { unsafe SSL_SESSION_free(session) }
+}
+
+extension ClientTLSSettings {
+    /// The ciphers up to TLS 1.2 that need no elliptic curve, if there is to be none.
+    fileprivate var ciphersWithoutCurves: String? {
+        ecdhCurve == "none" ? (ciphers.isEmpty ? "DEFAULT" : ciphers) + ":!kECDHE" : nil
+    }
 }

@@ -98,6 +98,8 @@ struct Worker: ~Copyable {
     var handover: Handover?
     var departures: [UInt32: Departure] = [:]
     var departingServers: [UInt32: Handover] = [:]
+    /// Whether some of the clients cannot go there, and still need servers here.
+    var hasStayingClients = false
     /// The chief's only: that process, before it takes any.
     var successor: Handover?
     /// Whether this process waits until another takes no more clients.
