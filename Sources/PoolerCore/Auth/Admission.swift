@@ -123,14 +123,9 @@ extension Configuration {
     /// Checks that every client has to show a certificate, where nothing else is asked.
     private func checkCertificates() throws(ConfigurationError) {
         guard settings.authType == .cert else { return }
-        var need: String?
-        if settings.clientTLSSslmode.rawValue != "verify-full" {
-            need = "client_tls_sslmode = verify-full"
-        } else if settings.clientTLSCAFile.isEmpty {
-            need = "client_tls_ca_file"
-        }
-        guard let need else { return }
-        let text = "auth_type = cert requires \(need)"
+        // verify-full requires client_tls_ca_file.
+        guard settings.clientTLSSslmode != .verifyFull else { return }
+        let text = "auth_type = cert requires client_tls_sslmode = verify-full"
         throw places["auth_type"]?.error(text)
             ?? ConfigurationError(file: "auth_type", message: text)
     }

@@ -91,6 +91,14 @@ public struct HBARule: Equatable, Sendable {
         }
     }
 
+    /// Whether it can hold for connections with TLS.
+    var canHaveTLS: Bool {
+        switch connection {
+        case .host, .hostSSL: true
+        case .local, .hostNoSSL: false
+        }
+    }
+
     /// Whether it holds for connections with TLS only.
     var needsTLS: Bool {
         if case .hostSSL = connection { true } else { false }
@@ -334,7 +342,8 @@ private struct HBALineParser {
         case "scram-sha-256": rule.method = .scramSHA256
         case "peer": rule.method = .peer(map: nil)
         case "cert":
-            guard rule.needsTLS else {
+            // PostgreSQL wants hostssl; with host, as PgBouncer takes it, who has no TLS is refused.
+            guard rule.canHaveTLS else {
                 throw place.error("cert authentication is only supported on hostssl connections")
             }
             rule.method = .cert

@@ -230,11 +230,12 @@ extension Configuration {
 
     private func remarksOnRules() -> [ConfigurationRemark] {
         guard settings.authType == .hba, settings.clientTLSSslmode == .disable else { return [] }
-        return hbaRules.rules.filter(\.needsTLS).map { rule in
+        let rules = hbaRules.rules.filter { $0.needsTLS || $0.method == .cert }
+        return rules.map { rule in
             .init(
                 .warning,
                 "auth_hba_file",
-                "line \(rule.line): it holds for nobody while client_tls_sslmode is disable"
+                "line \(rule.line): nobody meets it while client_tls_sslmode is disable"
             )
         }
     }

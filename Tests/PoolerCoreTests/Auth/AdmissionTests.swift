@@ -94,6 +94,7 @@ import Testing
         hostssl signed all all trust clientcert=verify-ca
         hostssl never all all reject clientcert=verify-full
         hostssl open all all md5
+        host strict all all cert
         hostnossl all all all plain
         """
 
@@ -143,6 +144,11 @@ import Testing
             #expect(try byCertificate(database, isEncrypted: false, nil) == .prove(.plain))
         }
         #expect(try byCertificate("anything", nil) == .refuse(.noRule))
+        #expect(
+            try byCertificate("strict", isEncrypted: false, nil)
+                == .refuse(.certificateRejected(.notEncrypted))
+        )
+        #expect(try byCertificate("strict", Self.certificate) == .prove(.certificate))
     }
 
     @Test func certificatesOfOthers() throws {
@@ -197,6 +203,52 @@ import Testing
         #expect(admission(nil) == .refuse(.certificateRejected(.missing)))
         #expect(admission(Self.certificate("eve")) == .refuse(.certificateRejected(.wrongName)))
         #expect(admission(nil, isEncrypted: false) == .refuse(.certificateRejected(.notEncrypted)))
+    }
+
+    private func withTLS(
+        _ type: AuthType,
+        _ mode: TLSMode,
+        authorities: String,
+        rules: String
+    ) throws -> Configuration {
+        var configuration = Configuration()
+        configuration.settings.authType = type
+        configuration.settings.clientTLSSslmode = mode
+        configuration.settings.clientTLSCAFile = authorities
+        configuration.settings.authHBAFile = "hba"
+        try configuration.readAccessFiles { _ in Array(rules.utf8) }
+        return configuration
+    }
+
+    @Test func authTypeCertWantsACertificateOfEverybody() throws {
+        _ = try withTLS(.cert, .verifyFull, authorities: "ca", rules: "")
+        let error = ConfigurationError(
+            file: "auth_type",
+            message: "auth_type = cert requires client_tls_sslmode = verify-full"
+        )
+        for mode in TLSMode.allCases where mode != .verifyFull {
+            #expect(throws: error) { try withTLS(.cert, mode, authorities: "ca", rules: "") }
+        }
+    }
+
+    /// Not those of everybody whom the system trusts.
+    @Test func rulesAboutCertificatesSayWhoseAreGood() throws {
+        let error = ConfigurationError(
+            file: "hba",
+            line: 2,
+            message: "a rule that asks for a certificate requires client_tls_ca_file"
+        )
+        for rule in ["cert", "trust clientcert=verify-ca", "md5 clientcert=verify-full"] {
+            let rules = "hostssl all all all md5\nhostssl all all all \(rule)"
+            _ = try withTLS(.hba, .require, authorities: "ca", rules: rules)
+            // Then nobody meets the rule.
+            _ = try withTLS(.hba, .disable, authorities: "", rules: rules)
+            _ = try withTLS(.trust, .require, authorities: "", rules: rules)
+            #expect(throws: error) {
+                try withTLS(.hba, .require, authorities: "", rules: rules)
+            }
+        }
+        _ = try withTLS(.hba, .require, authorities: "", rules: "hostssl all all all md5")
     }
 
     /// The words of the log are PgBouncer's; the client learns nothing of what is wrong.

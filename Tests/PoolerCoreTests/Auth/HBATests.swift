@@ -146,6 +146,13 @@ import Testing
         #expect(rule.certificateDemand == demand)
     }
 
+    /// As in PgBouncer.
+    @Test func certOnLinesThatTakePlainConnections() throws {
+        let rule = try #require(try rules("host all all all cert map=x").rules.first)
+        #expect(rule.method == .cert)
+        #expect(rule.certificateDemand == .name(.commonName, map: "x"))
+    }
+
     @Test func mapsThatRulesName() throws {
         let rules = try rules(
             """
@@ -200,7 +207,6 @@ import Testing
         ("local all all", "expected a method, found the end of the line"),
         ("local all all ident", "expected trust, reject, password"),
         ("local all all cert", "cert authentication is only supported on hostssl connections"),
-        ("host all all all cert", "cert authentication is only supported on hostssl connections"),
         ("hostnossl all all all cert", "only supported on hostssl connections"),
         (
             "hostssl all all all cert clientcert=verify-ca",

@@ -23,6 +23,26 @@ import Testing
         }
     }
 
+    @Test func rulesThatNobodyMeets() throws {
+        var configuration = try Self.parse(
+            "[databases]\napp = host=a\n[pgbouncer]\nauth_type = hba\nauth_hba_file = hba\nadmin_users = a\n"
+                + "listen_addr = *"
+        )
+        let rules = "host all all all md5\nhostssl all all all md5"
+        try configuration.readAccessFiles { _ in Array(rules.utf8) }
+        #expect(
+            configuration.remarks(UserList()) == [
+                ConfigurationRemark(
+                    .warning,
+                    "auth_hba_file",
+                    "line 2: nobody meets it while client_tls_sslmode is disable"
+                )
+            ]
+        )
+        configuration.settings.clientTLSSslmode = .allow
+        #expect(configuration.remarks(UserList()).isEmpty)
+    }
+
     @Test func nothingToSay() throws {
         try #expect(Self.remarks("listen_addr = *").isEmpty)
     }
