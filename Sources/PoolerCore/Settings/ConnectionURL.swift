@@ -19,6 +19,8 @@ public struct ConnectionURL: Sendable, Equatable {
     public private(set) var clientEncoding: ByteString?
     /// Nil = as `server_connect_timeout`; 0 = no limit.
     public private(set) var connectTimeout: Microseconds?
+    private var tls = TLSParameters()
+    private var overrides = Overrides()
 
     /// Whether `argument` looks like a URL rather than the name of a file.
     public static func isURL(_ argument: String) -> Bool {
@@ -37,6 +39,7 @@ public struct ConnectionURL: Sendable, Equatable {
     ) throws(ConfigurationError) {
         do throws(SettingError) {
             try read(text)
+            try tls.apply(to: &overrides)
             guard let user = user.isEmpty ? defaultUser : user else {
                 throw SettingError("expected a user name: \(Self.shape)")
             }
@@ -71,6 +74,7 @@ public struct ConnectionURL: Sendable, Equatable {
         entry.port = port
         entry.applicationName = applicationName
         entry.clientEncoding = clientEncoding
+        entry.overrides = overrides
         configuration.add(entry)
         configuration.inlineUsers.add(user, secret: password ?? "")
         configuration.settings.adminUsers = [user]
@@ -149,9 +153,11 @@ public struct ConnectionURL: Sendable, Equatable {
         case "client_encoding": clientEncoding = value
         case "connect_timeout":
             connectTimeout = try setting(name, .duration(0...longestDuration), value)
-        case "sslmode": try checkNoTLS(name, value, harmless: ["disable", "allow", "prefer"])
-        case "channel_binding": try checkNoTLS(name, value, harmless: ["disable", "prefer"])
-        case "gssencmode": try checkNoTLS(name, value, harmless: ["disable", "prefer"])
+        case "gssencmode":
+            guard ["disable", "prefer"].contains(value.text) else {
+                throw SettingError("gssencmode=\(value.text): Martlet has no GSSAPI; use disable")
+            }
+        case _ where try readTLS(name, value): break
         default: throw unknownParameter(name)
         }
     }
@@ -174,16 +180,15 @@ public struct ConnectionURL: Sendable, Equatable {
         password = try Self.checked("password", text, atMost: LengthLimit.secret)
     }
 
-    private func checkNoTLS(
+    private mutating func readTLS(
         _ name: String,
-        _ value: ByteString,
-        harmless: [String]
-    ) throws(SettingError) {
-        guard !harmless.contains(value.text) else { return }
-        throw SettingError(
-            "\(name)=\(value.text): TLS to servers is not supported yet; use \(name)=disable if "
-                + "the server allows it"
-        )
+        _ value: ByteString
+    ) throws(SettingError) -> Bool {
+        do {
+            return try tls.read(name, value)
+        } catch {
+            throw SettingError("\(name): \(error.message)")
+        }
     }
 
     private func setting<Value>(
@@ -210,10 +215,11 @@ public struct ConnectionURL: Sendable, Equatable {
     }
 
     private func unknownParameter(_ name: String) -> SettingError {
-        let names = [
-            "host", "port", "user", "password", "dbname", "application_name", "client_encoding",
-            "connect_timeout", "sslmode", "channel_binding", "gssencmode",
-        ]
+        let names =
+            [
+                "host", "port", "user", "password", "dbname", "application_name", "client_encoding",
+                "connect_timeout", "gssencmode",
+            ] + TLSParameters.names
         let hint = suggestion(for: name, among: names).map { "; did you mean \"\($0)\"?" } ?? ""
         return SettingError(
             "parameter \(quotedForMessage(ByteString(name))) is not supported\(hint)"
