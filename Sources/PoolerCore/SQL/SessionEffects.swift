@@ -101,6 +101,8 @@ public struct SessionEffects: OptionSet, Hashable, BitwiseCopyable, Sendable {
     /// rules, casts values, or uses an operator that is not one of the most common.
     public static let unseenCalls = SessionEffects(bit: 39)
 
+    /// Those after which a session has no named prepared statements.
+    public static let endsStatements: SessionEffects = [.deallocateAll, .discardAll]
     /// Those after which notifications may be on their way.
     public static let mayNotify: SessionEffects = [
         .notify, .opaque, .unknownFunction, .sqlExecute,

@@ -44,7 +44,8 @@ public struct Expectation: Equatable, BitwiseCopyable, Sendable {
     ///
     /// For parse, close, bind and describe: the statement's slot in the statement store, or
     /// `ownStatement` and the number of a request about one that a server has under a client's name;
-    /// else `noStatement`. For parse and close of a client: its entry.
+    /// else `noStatement`. For parse and close of a client: its entry. For execute of a client:
+    /// `unnumberedStatement` if it may end all statements.
     public let statement: UInt32
 
     /// The value of `statement` for requests that are not about a tracked statement.

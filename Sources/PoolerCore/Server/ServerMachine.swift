@@ -109,6 +109,11 @@ extension Expectation {
         request == .describe && route == .pooler && statement != Self.noStatement
     }
 
+    /// Whether it is an Execute of the client's that may end all statements.
+    fileprivate var mayEndStatements: Bool {
+        request == .execute && route == .client && statement != Self.noStatement
+    }
+
     /// Only the pooler closes the unnamed statement with an effect that it counts on.
     fileprivate var isAboutUnnamed: Bool {
         statement == Self.noStatement
@@ -125,6 +130,8 @@ public struct ServerMachine {
     /// Answers about named and about unnamed prepared statements that are still to come.
     private var namedDebt = StatementDebt()
     private var unnamedDebt = StatementDebt()
+    /// How many requests that may end all named statements are unanswered.
+    private var endOfStatementsDebt = 0
     private var unnamedLoss: UnnamedLoss?
     /// The requests that the last failure left unanswered, the failed one first, and whether the
     /// client had no answer to others of their batch.
@@ -212,8 +219,12 @@ public struct ServerMachine {
 
     /// Whether answers to requests about tracked statements are still to come.
     public var owesStatements: Bool {
-        expectations.contains { $0.isAboutStatement }
+        expectations.contains { $0.isAboutStatement && !$0.mayEndStatements }
     }
+
+    /// Whether a request is unanswered that may end all named statements, DEALLOCATE ALL: what comes
+    /// behind it, even in the same batch, must not count on any.
+    public var owesEndOfStatements: Bool { endOfStatementsDebt > 0 }
 
     /// Whether answers to the client's batches or Queries of the past are still to come, apart from a
     /// batch that it has not ended yet.
@@ -303,6 +314,7 @@ public struct ServerMachine {
     public mutating func takeAll() -> [Expectation] {
         namedDebt = StatementDebt()
         unnamedDebt = StatementDebt()
+        endOfStatementsDebt = 0
         defer { expectations.removeAll() }
         return Array(expectations)
     }
@@ -348,6 +360,7 @@ public struct ServerMachine {
         expectations.append(expectation)
         if expectation.isAboutNamed { namedDebt.grew() }
         if expectation.isAboutUnnamed { unnamedDebt.grew() }
+        if expectation.mayEndStatements { endOfStatementsDebt += 1 }
         switch expectation.request {
         case .sync:
             namedDebt.batchEnded()
@@ -361,6 +374,7 @@ public struct ServerMachine {
         let expectation = expectations.removeFirst()
         if expectation.isAboutNamed { namedDebt.shrank() }
         if expectation.isAboutUnnamed { unnamedDebt.shrank() }
+        if expectation.mayEndStatements { endOfStatementsDebt -= 1 }
         return expectation
     }
 

@@ -110,6 +110,7 @@ extension Worker {
             let server = clients[slot].server
             if servers[server].machine.hasNamedInDoubt
                 || servers[server].machine.hasUnnamedInDoubt
+                || servers[server].machine.owesEndOfStatements
                 || servers[server].awaitedDescriptions.holdsClient
             {
                 return
@@ -249,7 +250,11 @@ extension Worker {
             servers[server].machine.expect(Expectation(.sync, .client))
             // What the server skipped so far shall not count for what follows.
             undoDropped(server)
-        case .execute: servers[server].machine.expect(Expectation(.execute, .client))
+        case .execute:
+            let endsStatements = !servers[server].doubts.effects.isDisjoint(with: .endsStatements)
+            let statement =
+                endsStatements ? Expectation.unnumberedStatement : Expectation.noStatement
+            servers[server].machine.expect(Expectation(.execute, .client, statement: statement))
         case .extended(let kind):
             if pools[servers[server].pool].tracksSessions {
                 noteUntracked(kind, header, at: offset, of: bytes, from: slot)
@@ -272,6 +277,7 @@ extension Worker {
                     clients[slot].isHeldBack = true
                     return nil
                 }
+                guard !awaitsEndOfStatements(slot, among: bytes) else { return nil }
                 return sendNamed(kind, header, at: offset, of: bytes, from: slot)
             }
             if pools[servers[server].pool].tracksSessions {

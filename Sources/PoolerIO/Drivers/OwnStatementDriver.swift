@@ -90,6 +90,7 @@ extension Worker {
             clients[slot].isHeldBack = true
             return false
         }
+        guard !awaitsEndOfStatements(slot, among: bytes) else { return false }
         // PostgreSQL knows no Query in a batch, but does not refuse it.
         if carrier == .query && servers[server].machine.isInBatch { return true }
         // In a failed transaction nothing can be made, but closed.
@@ -105,6 +106,15 @@ extension Worker {
             servers[server].machine.expect(Expectation(.sync, .pooler))
             toServer.insertHeader(.sync, bodyByteCount: 0, among: bytes)
         }
+        return true
+    }
+
+    /// Holds a client back until the server has ended its statements, if it has sent something that
+    /// may do so.
+    mutating func awaitsEndOfStatements(_ slot: UInt32, among bytes: RawSpan) -> Bool {
+        guard servers[clients[slot].server].machine.owesEndOfStatements else { return false }
+        clients[slot].isHeldBack = true
+        toServer.insertHeader(.flush, bodyByteCount: 0, among: bytes)
         return true
     }
 

@@ -86,6 +86,39 @@ import Testing
         }
     }
 
+    /// Within one batch, too, and on a server that did not have them when the batch began.
+    @Test(arguments: ["deallocate all", "discard all"], [Frontend.sync, []])
+    func namesMeanNothingBehindTheirEnd(statement: String, between: [UInt8]) throws {
+        let end = Frontend.parse("", statement) + Self.run("") + between
+        let uses: [(messages: [UInt8], answer: String)] = [
+            (Frontend.parse("", "execute q") + Self.run(""), "12E"),
+            (Frontend.parse("", "execute s") + Self.run(""), "12E"),
+            (Self.run("q"), "E"), (Self.run("s"), "E"), (Frontend.describe("S", "s"), "E"),
+            (Frontend.close("S", "s"), "3"),
+            (Frontend.parse("s", "select 2") + Self.run("s"), "12DC"),
+            (Frontend.parse("q", "select 2") + Self.run("q"), "12DC"),
+        ]
+        try withPooler(["default_pool_size": "1"]) { pooler in
+            for (messages, answer) in uses {
+                for hasMoved in [false, true] {
+                    let client = try pooler.rawLogin()
+                    let start = Frontend.parse("s", "select 1") + Frontend.sync
+                    try client.send(start + Frontend.query("prepare q as select 1"))
+                    _ = try (0..<2).map { _ in try client.receiveUntilReady() }
+                    if hasMoved { try pooler.console().query("reconnect") }
+                    try client.send(end + messages + Frontend.sync)
+                    var received = try client.receiveUntilReady()
+                    if !between.isEmpty { received += try client.receiveUntilReady() }
+                    let types = String(received.filter { $0.type != "S" }.types)
+                    #expect(types == (between.isEmpty ? "12C" : "12CZ") + answer + "Z")
+                    #expect(received.error.map { $0.sqlstate == "26000" } ?? true)
+                    client.close()
+                }
+            }
+            try #expect(pooler.show("PINS").isEmpty)
+        }
+    }
+
     /// In a failed transaction PostgreSQL refuses every Parse; what it has prepared stays.
     @Test func aRefusedParseLosesNothing() throws {
         try withPooler(["default_pool_size": "1"]) { pooler in

@@ -242,6 +242,28 @@ import Testing
         #expect(!machine.owesClient && !machine.isClean)
     }
 
+    /// DEALLOCATE ALL: nothing behind it may count on a statement until it has been answered, but it
+    /// leaves no statement of a later request in doubt by itself.
+    @Test func theEndOfStatementsIsOwed() {
+        for hasFailed in [false, true] {
+            var follower = AnswerFollower()
+            follower.send(ask(.bind))
+            #expect(!follower.machine.owesEndOfStatements)
+            follower.send([ask(.execute, statement: Expectation.unnumberedStatement)])
+            #expect(follower.machine.owesEndOfStatements && !follower.machine.owesStatements)
+            #expect(!follower.machine.hasNamedInDoubt)
+            follower.send(ask(.sync))
+            #expect(follower.machine.hasNamedInDoubt)
+            follower.receive(
+                Wire.bindComplete + (hasFailed ? Wire.error("no") : Wire.complete("DEALLOCATE ALL"))
+            )
+            #expect(!follower.machine.owesEndOfStatements && !follower.machine.hasNamedInDoubt)
+        }
+        var machine = ServerMachine()
+        machine.expect(ask(.execute, statement: Expectation.unnumberedStatement))
+        #expect(machine.takeAll().count == 1 && !machine.owesEndOfStatements)
+    }
+
     @Test func uncertaintyLasts() {
         var follower = AnswerFollower()
         follower.becomeUncertain()
