@@ -427,7 +427,12 @@ extension Worker {
         guard entry != noSlot, subscriptions[entry].keepsReady else { return }
         subscriptions[entry].keepsReady = false
         subscriptions[entry].notifyingProcess = 0
-        sendKept(slot)
+        // What has come may be of channels that the session has just given up: then it is delivered
+        // when it is certain what is left.
+        let server = clients[slot].server
+        if server == noSlot || servers[server].doubts.effects.isDisjoint(with: .dropsChannels) {
+            sendKept(slot)
+        }
         var writer = ByteWriter()
         writer.readyForQuery(.idle)
         clients[slot].transport.send(unsafe writer.bytes.span.bytes, reactor)

@@ -26,6 +26,23 @@ import Testing
         }
     }
 
+    /// A channel that is given up in the transaction which notifies it is not heard of.
+    @Test(arguments: [
+        "unlisten a; notify a, 'lost'; notify b",
+        "begin; notify a, 'lost'; notify b; unlisten a; commit",
+        "notify a, 'lost'; notify b; unlisten *; listen b",
+    ])
+    func whatIsGivenUpIsSilent(text: String) throws {
+        try withPooler { pooler in
+            let client = try pooler.listeningClient()
+            for _ in 0..<5 {
+                for channel in ["a", "b"] { try client.listen(channel) }
+                try client.perform(text)
+                try #expect(client.notifications(until: "b ") == ["b "])
+            }
+        }
+    }
+
     /// LISTEN and UNLISTEN take effect when their transaction is committed, or not at all.
     @Test(arguments: [
         (["listen a"], ["a"]),
