@@ -177,10 +177,10 @@ void martlet_ring_send_message(struct martlet_ring *ring, int fd, const struct m
     entry->flags = IOSQE_CQE_SKIP_SUCCESS;
 }
 
-int martlet_ring_enter(struct martlet_ring *ring, int timeout, unsigned wanted) {
+int martlet_ring_enter(struct martlet_ring *ring, int64_t timeout, unsigned wanted) {
     __atomic_store_n(ring->submission_tail, ring->local_tail, __ATOMIC_RELEASE);
     unsigned count = ring->local_tail - __atomic_load_n(ring->submission_head, __ATOMIC_ACQUIRE);
-    struct __kernel_timespec limit = {.tv_sec = timeout / 1000, .tv_nsec = timeout % 1000 * 1000000LL};
+    struct __kernel_timespec limit = {.tv_sec = timeout / 1000000, .tv_nsec = timeout % 1000000 * 1000LL};
     struct io_uring_getevents_arg argument = {.ts = (uintptr_t)&limit};
     long taken = timeout < 0
         ? syscall(__NR_io_uring_enter, ring->fd, count, 0, 0, NULL, 0)

@@ -51,10 +51,11 @@ struct Loop: ~Copyable {
     }
 
     /// One turn, as `Worker.run` does it.
+    /// - Parameter timeout: in milliseconds.
     /// - Returns: the number of events.
     @discardableResult
-    mutating func turn(timeout: Int32 = 100) -> Int {
-        let count = reactor.wait(timeout: timeout)
+    mutating func turn(timeout: Microseconds = 100) -> Int {
+        let count = reactor.wait(timeout: timeout * 1_000)
         while let short = reactor.takeShortSend() {
             guard let connection = find(short.token) else { continue }
             connection.sendsFellShort += 1

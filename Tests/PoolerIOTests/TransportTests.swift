@@ -267,6 +267,23 @@ import Testing
         #expect(connection.peerReceives() == [7])
     }
 
+    /// Neither a busy loop nor a whole millisecond.
+    @Test(arguments: backends)
+    func aWaitCanBeShort(_ backend: ReactorChoice) throws {
+        let loop = try Loop(backend)
+        let clock = ContinuousClock()
+        let times = (0..<20).map { _ in
+            clock.measure {
+                let count = loop.reactor.wait(timeout: 200)
+                #expect(count == 0)
+                loop.reactor.finishTurn()
+            }
+        }
+        #expect(times.allSatisfy { $0 >= .microseconds(200) })
+        // One of them at least has not been kept waiting by others.
+        #expect(times.contains { $0 < .milliseconds(1) })
+    }
+
     @Test(arguments: backends)
     func whatIsWatchedReportsUntilItIsRead(_ backend: ReactorChoice) throws {
         let loop = try Loop(backend)
@@ -275,7 +292,7 @@ import Testing
         defer { for fd in ends { Glibc.close(fd) } }
         let token = Token(.resolver, slot: 0)
         func turn() -> Int {
-            let count = loop.reactor.wait(timeout: 20)
+            let count = loop.reactor.wait(timeout: .milliseconds(20))
             loop.reactor.finishTurn()
             return count
         }

@@ -47,8 +47,15 @@ static inline int martlet_epoll_ctl(int epoll, int operation, int fd, uint32_t e
     return epoll_ctl(epoll, operation, fd, &event) < 0 ? -errno : 0;
 }
 
-static inline int martlet_epoll_wait(int epoll, struct epoll_event *events, int capacity, int timeout) {
-    int n = epoll_wait(epoll, events, capacity, timeout);
+// Waits for less than a millisecond, or only looks where the kernel cannot do that (before Linux 5.11).
+// Returns the number of events or a negated errno.
+int martlet_epoll_wait_briefly(int epoll, struct epoll_event *events, int capacity, int microseconds);
+
+// Waits for so many microseconds, from one millisecond on rounded up to the next. Returns the number of
+// events or a negated errno.
+static inline int martlet_epoll_wait(int epoll, struct epoll_event *events, int capacity, int64_t timeout) {
+    if (timeout > 0 && timeout < 1000) return martlet_epoll_wait_briefly(epoll, events, capacity, (int)timeout);
+    int n = epoll_wait(epoll, events, capacity, (int)((timeout + 999) / 1000));
     return n < 0 ? -errno : n;
 }
 

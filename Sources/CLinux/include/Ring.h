@@ -39,9 +39,9 @@ void martlet_ring_nop(struct martlet_ring *ring, uint64_t label);
 void martlet_ring_send(struct martlet_ring *ring, int fd, const void *bytes, size_t count, uint64_t label);
 void martlet_ring_send_message(struct martlet_ring *ring, int fd, const struct msghdr *message, uint64_t label);
 
-// Hands over what was added, and waits for `wanted` completions for at most `timeout` milliseconds; negative
+// Hands over what was added, and waits for `wanted` completions for at most `timeout` microseconds; negative
 // does not even look. The number of operations the kernel has taken.
-int martlet_ring_enter(struct martlet_ring *ring, int timeout, unsigned wanted);
+int martlet_ring_enter(struct martlet_ring *ring, int64_t timeout, unsigned wanted);
 // Whether completions are in the kernel for which the ring had no room.
 int martlet_ring_has_overflow(const struct martlet_ring *ring);
 // Takes completions, in order.

@@ -12,7 +12,14 @@ public struct Patience: Sendable {
     /// How long a server is kept at most, in microseconds.
     ///
     /// A replay takes about as long: to have kept it in vain costs no more than not to have tried.
-    public static let longestTime: Microseconds = 100
+    private static let longestTime: Microseconds = 100
+
+    /// How long a server may still be kept; 0 when the moment is over.
+    ///
+    /// - Parameter time: since when it has been kept.
+    public static func timeLeft(since time: Microseconds, now: Microseconds) -> Microseconds {
+        max(0, min(longestTime, longestTime - (now - time)))
+    }
 
     private static let highestScore = 16
     /// Below this, servers are kept now and then only, to learn whether it would pay again.

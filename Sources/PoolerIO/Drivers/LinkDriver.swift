@@ -1,6 +1,7 @@
 // Joins clients and servers and parts them again. Whether and to whom is the pool's decision; here
 // are the steps that a decision takes.
 
+internal import CLinux
 internal import PoolerCore
 internal import PostgresWire
 
@@ -342,6 +343,7 @@ extension Worker {
         let wantsMore = pools[pool].shared.withLock { $0.wantsServer(now: now) }
         if !wasKept, !wantsMore, pools[pool].patience.isWorthwhile() {
             servers[server].isKept = true
+            servers[server].requestTime = martlet_monotonic_microseconds()
             keptServers.append(servers[server].id)
         } else if !giveToWaiter(server, insisting: false) {
             offer(server)
@@ -371,7 +373,7 @@ extension Worker {
     /// Gives servers that were kept for clients with their settings to those that have come, and to
     /// others when the moment is over.
     ///
-    /// - Parameter isOver: whether it is in any case, because nothing is going on.
+    /// - Parameter isOver: whether it is in any case, because nothing has happened in it.
     mutating func serveFromKept(isOver: Bool) {
         var keptCount = 0
         var index = 0
@@ -385,7 +387,7 @@ extension Worker {
             let pool = servers[slot].pool
             if giveToWaiter(slot, insisting: true) {
                 pools[pool].patience.ended(wasRewarded: true)
-            } else if isOver || now - servers[slot].requestTime >= Patience.longestTime {
+            } else if isOver || timeLeft(toKeep: slot) == 0 {
                 pools[pool].patience.ended(wasRewarded: false)
                 servers[slot].isKept = false
                 becomeFree(slot, wasKept: true)
@@ -395,6 +397,11 @@ extension Worker {
             }
         }
         keptServers.removeSubrange(keptCount...)
+    }
+
+    /// How long a server that is kept may still be kept.
+    func timeLeft(toKeep server: UInt32) -> Microseconds {
+        Patience.timeLeft(since: servers[server].requestTime, now: now)
     }
 
     /// Why a server that has become free is not to be used again.

@@ -3,6 +3,7 @@
 
 internal import CLinux
 internal import Glibc
+internal import PoolerCore
 
 /// Waits for events on descriptors.
 @safe
@@ -36,9 +37,9 @@ struct EpollReactor: ~Copyable {
         _ = martlet_epoll_ctl(descriptor, EPOLL_CTL_DEL, fd, 0, 0)
     }
 
-    /// Waits for events, for at most `timeout` milliseconds.
+    /// Waits for events, for at most `timeout`.
     /// - Returns: how many there are.
-    func wait(timeout: Int32) -> Int {
+    func wait(timeout: Microseconds) -> Int {
         max(0, Int(unsafe martlet_epoll_wait(descriptor, events, Int32(Self.capacity), timeout)))
     }
 

@@ -184,9 +184,10 @@ struct Reactor: ~Copyable {
     // MARK: Turns
 
     /// Waits for events; everything that was sent goes out.
-    /// - Parameter timeout: in milliseconds; 0 does not wait.
+    /// - Parameter timeout: how long at most; 0 does not wait, nor does less than a millisecond with
+    ///   epoll on a kernel before Linux 5.11.
     /// - Returns: how many there are.
-    func wait(timeout: Int32) -> Int {
+    func wait(timeout: Microseconds) -> Int {
         switch backend {
         case .epoll(let epoll): epoll.wait(timeout: timeout)
         case .uring(let uring): uring.wait(timeout: timeout)

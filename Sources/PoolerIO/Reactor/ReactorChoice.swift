@@ -74,7 +74,7 @@ extension UringReactor {
         let byte: [UInt8] = [1]
         reactor.send(unsafe byte.span.bytes, to: &connection)
         guard unsafe martlet_send(pair[1], byte, 1) == 1 else { throw .current("send") }
-        let count = reactor.wait(timeout: 1_000)
+        let count = reactor.wait(timeout: .seconds(1))
         var received: UInt8 = 0
         guard reactor.takeShortSend() == nil, unsafe martlet_recv(pair[1], &received, 1) == 1 else {
             throw SystemError(call: "io_uring send", code: EOPNOTSUPP)

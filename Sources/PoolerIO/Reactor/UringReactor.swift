@@ -13,6 +13,7 @@
 
 internal import CLinux
 internal import Glibc
+internal import PoolerCore
 
 /// Waits for completions.
 ///
@@ -306,7 +307,7 @@ struct UringReactor: ~Copyable {
 
     /// Hands over what the turn produced and waits for completions.
     /// - Returns: how many events there are.
-    func wait(timeout: Int32) -> Int {
+    func wait(timeout: Microseconds) -> Int {
         unsafe state.pointee.events.removeAll(keepingCapacity: true)
         submitSends()
         let canceledCount = submitClosings()
@@ -414,7 +415,7 @@ struct UringReactor: ~Copyable {
 
     /// Enters the kernel until it has taken every operation.
     /// - Parameter wanted: how many completions to wait for.
-    private func enter(timeout: Int32, wanted: UInt32 = 1) {
+    private func enter(timeout: Microseconds, wanted: UInt32 = 1) {
         while true {
             let status = unsafe martlet_ring_enter(state.pointee.ring, timeout, wanted)
             if unsafe martlet_ring_space(state.pointee.ring) == Self.submissionCapacity { return }

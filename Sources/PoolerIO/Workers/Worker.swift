@@ -191,9 +191,10 @@ struct Worker: ~Copyable {
         var count = 0
         while !shared.isFinished {
             let isBusy =
-                hasOthers && count >= Self.busyEventCount || !keptServers.isEmpty
-                || !handshakes.isEmpty
-            count = waitForEvents(mailbox, isBusy: isBusy)
+                hasOthers && count >= Self.busyEventCount || !handshakes.isEmpty
+            let timeout = isBusy ? 0 : timeToWait(mailbox)
+            count = reactor.wait(timeout: timeout)
+            mailbox.wokeUp()
             turn &+= 1
             now = martlet_monotonic_microseconds()
             while let short = reactor.takeShortSend() { sendFellShort(short) }
@@ -207,7 +208,7 @@ struct Worker: ~Copyable {
             for index in 0..<count where reactor.event(at: index).token.kind != .server {
                 handle(reactor.event(at: index), buffer)
             }
-            if !keptServers.isEmpty { serveFromKept(isOver: count == 0) }
+            if !keptServers.isEmpty { serveFromKept(isOver: count == 0 && timeout > 0) }
             if !handshakes.isEmpty { shakeHands(buffer) }
             if now >= nextTick {
                 nextTick = now + Self.tickPeriod
@@ -226,14 +227,16 @@ struct Worker: ~Copyable {
     /// A turn with as many events is expected to be followed by another at once.
     private static let busyEventCount = 4
 
-    /// Waits for events, or, if the worker is busy, just looks for them: others then need not wake it,
-    /// which costs more than all the rest of passing a server on.
-    private func waitForEvents(_ mailbox: Mailbox, isBusy: Bool) -> Int {
-        if isBusy { return reactor.wait(timeout: 0) }
-        let wait = max(0, nextTick - now) / 1_000 + 1
-        let timeout = mailbox.prepareToSleep() ? min(wait, 1_000) : 0
-        defer { mailbox.wokeUp() }
-        return reactor.wait(timeout: Int32(truncatingIfNeeded: timeout))
+    /// How long to wait for events. While the worker is busy it just looks for them: others then need
+    /// not wake it, which costs more than all the rest of passing a server on.
+    private mutating func timeToWait(_ mailbox: Mailbox) -> Microseconds {
+        guard mailbox.prepareToSleep() else { return 0 }
+        guard let oldest = keptServers.first else {
+            return min(max(0, nextTick - now) + .milliseconds(1), .seconds(1))
+        }
+        now = martlet_monotonic_microseconds()
+        return servers.holds(oldest.index, generation: oldest.generation)
+            ? timeLeft(toKeep: oldest.index) : 0
     }
 
     /// Closes the listening sockets.

@@ -22,6 +22,15 @@ import Testing
         #expect((95...115).contains(keptCount))
     }
 
+    @Test func theMomentIsShort() {
+        #expect(Patience.timeLeft(since: 1_000, now: 1_000) == 100)
+        #expect(Patience.timeLeft(since: 1_000, now: 1_060) == 40)
+        #expect(Patience.timeLeft(since: 1_000, now: 1_100) == 0)
+        #expect(Patience.timeLeft(since: 1_000, now: 9_000) == 0)
+        // The turn began before it came free.
+        #expect(Patience.timeLeft(since: 1_000, now: 990) == 100)
+    }
+
     @Test func itIsLearnedAnew() {
         var patience = Patience()
         for _ in 0..<100 where patience.isWorthwhile() { patience.ended(wasRewarded: false) }
