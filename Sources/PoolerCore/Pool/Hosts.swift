@@ -193,9 +193,9 @@ public struct Hosts: Sendable {
         for name in Array(states.keys) where states[name]?.failure != nil { succeeded(name) }
     }
 
-    /// Counts a server that is about to be opened.
-    public mutating func serverOpened(at name: HostName) {
-        states[name, default: HostState()].serverCount += 1
+    /// Counts servers that are open, or about to be opened.
+    public mutating func serversOpened(at name: HostName, count: Int = 1) {
+        states[name, default: HostState()].serverCount += count
     }
 
     /// Counts a server that is closed.

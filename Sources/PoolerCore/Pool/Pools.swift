@@ -182,7 +182,7 @@ public struct Pools: Sendable {
         if let claim { self.claims.remove(claim) }
         databases[key.database, default: DatabaseState()].serverCount += 1
         users[key.user, default: UserState()].serverCount += 1
-        hosts.serverOpened(at: host)
+        hosts.serversOpened(at: host)
         return true
     }
 
@@ -190,7 +190,7 @@ public struct Pools: Sendable {
     public mutating func serversAdopted(of key: PoolKey, at host: HostName, count: Int) {
         databases[key.database, default: DatabaseState()].serverCount += count
         users[key.user, default: UserState()].serverCount += count
-        for _ in 0..<count { hosts.serverOpened(at: host) }
+        hosts.serversOpened(at: host, count: count)
     }
 
     /// Counts a server that is closed.

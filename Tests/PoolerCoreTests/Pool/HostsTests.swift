@@ -165,8 +165,8 @@ import Testing
 
     @Test func serversAreCounted() {
         var hosts = Hosts()
-        hosts.serverOpened(at: Self.a)
-        hosts.serverOpened(at: Self.a)
+        hosts.serversOpened(at: Self.a)
+        hosts.serversOpened(at: Self.a)
         hosts.serverClosed(at: Self.a)
         #expect(hosts.state(of: Self.a).serverCount == 1)
         Self.fail(Self.a, in: &hosts)
