@@ -102,6 +102,13 @@ extension Worker {
         return false
     }
 
+    /// Whether the client hears at once what the server reports of a setting that belongs to no state
+    /// (is_superuser): other reports are told when the reset is complete.
+    func reportsAtOnce(_ server: UInt32, _ disposition: Disposition) -> Bool {
+        servers[server].hasClient && !servers[server].startChanges.isEmpty
+            && (disposition == .forward || servers[server].task == .restoring)
+    }
+
     /// Gives the server what its client began with; the client's ReadyForQuery waits for that.
     mutating func restore(_ server: UInt32) {
         clients[servers[server].client].isPreparing = true

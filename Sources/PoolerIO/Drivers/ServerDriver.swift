@@ -136,7 +136,11 @@ extension Worker {
                 }
                 if servers[slot].machine.takeSchemaChange() { shared.schemaChanged() }
             case .parameterStatus(let bodyStart, let bodyEnd):
-                settingReported(slot, bytes.extracting(bodyStart..<bodyEnd))
+                if !settingReported(slot, bytes.extracting(bodyStart..<bodyEnd)),
+                    reportsAtOnce(slot, step.disposition)
+                {
+                    toClient.take(bodyStart - MessageHeader.byteCount..<bodyEnd, of: bytes)
+                }
             case .statementsDiscarded:
                 discardStatements(slot)
             case .answered(let expectation):
@@ -321,10 +325,12 @@ extension Worker {
     }
 
     /// The server reports a setting: its state changes, and with it that of its client.
-    private mutating func settingReported(_ slot: UInt32, _ body: RawSpan) {
+    ///
+    /// - Returns: whether the setting belongs to a state.
+    private mutating func settingReported(_ slot: UInt32, _ body: RawSpan) -> Bool {
         guard let status = try? ParameterStatus(decoding: body),
             SettingsStates.isTracked(status.name)
-        else { return }
+        else { return false }
         let old = servers[slot].settings
         servers[slot].settings = states.setting(
             status.name,
@@ -334,6 +340,7 @@ extension Worker {
         )
         states.release(old)
         if servers[slot].hasClient { clients[servers[slot].client].scanRules.adopt(status) }
+        return true
     }
 
     // MARK: Tracked statements

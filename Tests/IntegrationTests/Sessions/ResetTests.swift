@@ -25,6 +25,23 @@ import Testing
         }
     }
 
+    /// Nobody sets it, but it is reported.
+    @Test(arguments: ["transaction", "session"])
+    func theClientHearsWhetherItIsASuperuser(mode: String) throws {
+        try withPooler(["pool_mode": mode]) { pooler in
+            let client = try pooler.connect(
+                user: "postgres",
+                ["options": "-c work_mem=3MB"]
+            )
+            for reset in ["reset role", "reset all; reset role", "discard all"] {
+                try client.query("set role pg_monitor")
+                #expect(client.parameter("is_superuser") == "off")
+                try client.query(reset)
+                #expect(client.parameter("is_superuser") == "on")
+            }
+        }
+    }
+
     /// Also before the transaction ends, and as the transaction ends.
     @Test func resetInABlockIsPartOfIt() throws {
         try withPooler(["default_pool_size": "2"]) { pooler in
