@@ -64,63 +64,6 @@ public struct UnnamedLoss: Equatable, Sendable {
     }
 }
 
-/// How many answers about prepared statements are still to come.
-private struct StatementDebt {
-    private(set) var total = 0
-    /// Those whose requests came behind the last Sync.
-    private(set) var inBatch = 0
-
-    var isInDoubt: Bool { total > inBatch }
-
-    mutating func grew() {
-        total += 1
-        inBatch += 1
-    }
-
-    /// The oldest one was paid.
-    mutating func shrank() {
-        total -= 1
-        inBatch = min(inBatch, total)
-    }
-
-    mutating func batchEnded() {
-        inBatch = 0
-    }
-}
-
-extension Expectation {
-    /// A client's Query can be DEALLOCATE ALL.
-    fileprivate var isAboutNamed: Bool {
-        isAboutStatement || request == .query && route == .client
-    }
-
-    /// Whether it changes which statements there are, or decides which of them may be used.
-    fileprivate var isAboutStatement: Bool {
-        guard statement != Self.noStatement else { return false }
-        switch request {
-        case .bind: return false
-        case .describe: return route == .pooler
-        case .query, .sync, .parse, .execute, .close, .copyEnd: return true
-        }
-    }
-
-    /// Whether the pooler wants to know what the statement's parameters and columns are.
-    fileprivate var wantsDescription: Bool {
-        request == .describe && route == .pooler && statement != Self.noStatement
-    }
-
-    /// Whether it is an Execute of the client's that may end all statements.
-    fileprivate var mayEndStatements: Bool {
-        request == .execute && route == .client && statement != Self.noStatement
-    }
-
-    /// Only the pooler closes the unnamed statement with an effect that it counts on.
-    fileprivate var isAboutUnnamed: Bool {
-        statement == Self.noStatement
-            && (request == .parse || request == .close && route == .pooler)
-    }
-}
-
 /// The state of a server connection after its login.
 public struct ServerMachine {
     /// Answers that are still to come, the next one first.
@@ -146,6 +89,8 @@ public struct ServerMachine {
     private var passingDisposition = Disposition.forward
     /// The status byte of the last ReadyForQuery.
     public private(set) var transactionStatus = TransactionStatus.idle
+    /// Whether something that can be a statement was sent since the server last owed nothing.
+    public private(set) var hasExecuted = false
     /// Whether nothing was sent since the last ReadyForQuery.
     public private(set) var isSettled = true
     /// Whether the server skips everything up to the next Sync.
@@ -202,6 +147,11 @@ public struct ServerMachine {
     /// Whether the last thing that was asked for ends with ReadyForQuery.
     public var endsWithReady: Bool {
         expectations.last.map { $0.request == .query || $0.request == .sync } ?? true
+    }
+
+    /// Whether the server will execute nothing but the end of its transaction, which has failed.
+    public var refusesStatements: Bool {
+        transactionStatus == .inFailedTransaction && !hasExecuted
     }
 
     /// Whether the next answer is to a query of the pooler's own.
@@ -365,8 +315,11 @@ public struct ServerMachine {
         case .sync:
             namedDebt.batchEnded()
             unnamedDebt.batchEnded()
-        case .query: namedDebt.batchEnded()
-        case .parse, .bind, .describe, .execute, .close, .copyEnd: break
+        case .query:
+            namedDebt.batchEnded()
+            hasExecuted = true
+        case .execute: hasExecuted = true
+        case .parse, .bind, .describe, .close, .copyEnd: break
         }
     }
 
@@ -680,6 +633,7 @@ public struct ServerMachine {
         if route == .client { skipsParameters = false }
         isCopyingIn = false
         isSettled = expectations.isEmpty
+        if isSettled { hasExecuted = false }
         return .ready(status, route: route, isQuiet: isSettled && !isSkippingToSync)
     }
 

@@ -33,6 +33,7 @@ extension Worker {
         let text = bytes.extracting(offset + MessageHeader.byteCount..<end - 1)
         let rules = clients[slot].scanRules
         var effects = StatementClassifier.effects(of: text, rules: rules)
+        if refuses(effects, server) { return true }
         noteHiddenCalls(&effects, text, rules, on: server)
         guard showStatements(to: effects, of: text, .query, from: slot, among: bytes) else {
             return false
@@ -57,7 +58,8 @@ extension Worker {
         let server = clients[slot].server
         guard
             mayHideSomething(effects, on: server)
-                || !effects.isDisjoint(with: SessionDoubts.relevantEffects)
+                || !effects.isDisjoint(with: SessionDoubts.relevantEffects),
+            !refuses(effects, server)
         else { return true }
         let body = statements.body(of: statement)
         let text = body.span.upToZero()
@@ -72,6 +74,12 @@ extension Worker {
         }
         note(effects, of: text, clients[slot].scanRules, on: server)
         return true
+    }
+
+    /// Whether the server will execute nothing of a text, because the transaction has failed and
+    /// nothing in the text ends it.
+    private func refuses(_ effects: SessionEffects, _ server: UInt32) -> Bool {
+        servers[server].machine.refusesStatements && !effects.contains(.transactionControl)
     }
 
     /// Notes what a Parse or Bind may change where prepared statements are not tracked: what any

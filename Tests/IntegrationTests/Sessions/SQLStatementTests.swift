@@ -103,6 +103,24 @@ import Testing
         }
     }
 
+    /// What a failed transaction refuses changes nothing: the names stand for what they did.
+    @Test func whatIsRefusedChangesNoNames() throws {
+        try withTwoServers { client, onOther in
+            _ = try client.prepare("kept", "select 1")
+            try onOther {
+                try client.query("begin")
+                _ = try client.execute("select 1/0")
+                for text in ["deallocate kept", "prepare kept as select 2; deallocate kept"] {
+                    try #expect(client.execute(text).sqlstate == "25P02")
+                    try #expect(client.execute(text, []).sqlstate != nil)
+                    try #expect(client.executePrepared("kept").error?.sqlstate == "25P02")
+                }
+                try client.query("rollback")
+                try #expect(client.executePrepared("kept").value == "1")
+            }
+        }
+    }
+
     @Test func namesOfOthersMeanNothing() throws {
         try withPooler(["default_pool_size": "1"]) { pooler in
             let (one, two) = (try pooler.connect(), try pooler.connect())

@@ -264,6 +264,27 @@ import Testing
         #expect(machine.takeAll().count == 1 && !machine.owesEndOfStatements)
     }
 
+    /// In a failed transaction nothing is executed, until something has been sent that could end it.
+    @Test func aFailedTransactionRefusesStatements() {
+        var follower = AnswerFollower()
+        follower.send(ask(.query))
+        follower.receive(Wire.error("no") + Wire.ready(.inFailedTransaction))
+        #expect(follower.machine.refusesStatements)
+        follower.send(ask(.parse, .bind))
+        #expect(follower.machine.refusesStatements)
+        follower.send(ask(.execute))
+        #expect(!follower.machine.refusesStatements)
+        follower.send(ask(.sync))
+        follower.receive(
+            Wire.parseComplete + Wire.bindComplete + Wire.complete("SAVEPOINT")
+                + Wire.ready(.inFailedTransaction)
+        )
+        #expect(follower.machine.refusesStatements)
+        follower.send(ask(.query))
+        follower.receive(Wire.complete("ROLLBACK") + Wire.ready())
+        #expect(!follower.machine.refusesStatements)
+    }
+
     @Test func uncertaintyLasts() {
         var follower = AnswerFollower()
         follower.becomeUncertain()
