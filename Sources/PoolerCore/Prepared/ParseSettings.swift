@@ -62,6 +62,17 @@ public struct ParseSettings: Equatable, Sendable {
     /// - Parameter serial: the statement's serial number.
     func ofStatement(_ serial: UInt64) -> ParseSettings { ofClient(~serial) }
 
+    /// The same settings with values that some of them had at another time.
+    public func replaced(by records: [SettingRecord]) -> ParseSettings {
+        ParseSettings(
+            of: values.compactMap { change in
+                guard case .set(let name, let value) = change else { return nil }
+                let other = records.first { $0.name.lowercasedASCII == name.lowercasedASCII }
+                return (name, other?.value ?? value)
+            }
+        )
+    }
+
     /// The values, for another process.
     var records: [SettingRecord] {
         values.compactMap { change in

@@ -101,6 +101,10 @@ public struct SessionEffects: OptionSet, Hashable, BitwiseCopyable, Sendable {
     /// rules, casts values, or uses an operator that is not one of the most common.
     public static let unseenCalls = SessionEffects(bit: 39)
 
+    /// Those that may change settings, if only for a moment.
+    public static let changesSettings: SessionEffects = [
+        .settings, .localSettings, .discardAll, .opaque, .unknownFunction, .sqlExecute,
+    ]
     /// Those after which a session has no named prepared statements.
     public static let endsStatements: SessionEffects = [.deallocateAll, .discardAll]
     /// Those after which notifications may be on their way.

@@ -13,6 +13,11 @@ public struct SessionDoubts: Equatable, Sendable {
     public private(set) var asksForAllSettings = false
     /// The prepared statements that may have been made or ended by SQL.
     public private(set) var statementNames: Set<ByteString> = []
+    /// The reported settings under which statements have been prepared by SQL, as far as that is
+    /// certain.
+    public private(set) var preparations: [PreparationRecord] = []
+    /// The settings that SET has given values, in small letters: if one is empty, it has not been reset.
+    public private(set) var assignedNames: Set<ByteString> = []
     /// Whether it is not known what the tables do that were named, or that has just been changed.
     public private(set) var awaitsSurvey = false
     /// Whether functions, triggers and the like may have been made, changed or dropped.
@@ -28,6 +33,8 @@ public struct SessionDoubts: Equatable, Sendable {
         settingNames: [ByteString],
         asksForAllSettings: Bool,
         statementNames: Set<ByteString>,
+        preparations: [PreparationRecord],
+        assignedNames: Set<ByteString>,
         awaitsSurvey: Bool,
         hasNewDefinitions: Bool,
         preparedEffects: SessionEffects
@@ -36,6 +43,8 @@ public struct SessionDoubts: Equatable, Sendable {
         self.settingNames = settingNames
         self.asksForAllSettings = asksForAllSettings
         self.statementNames = statementNames
+        self.preparations = preparations
+        self.assignedNames = assignedNames
         self.awaitsSurvey = awaitsSurvey
         self.hasNewDefinitions = hasNewDefinitions
         self.preparedEffects = preparedEffects
@@ -60,6 +69,9 @@ public struct SessionDoubts: Equatable, Sendable {
 
     /// More names than this, and the server is asked for all settings.
     private static let nameLimit = 16
+
+    /// Of more statements it is not remembered under which settings they were prepared.
+    private static let preparationLimit = 100
 
     /// Adds what a text may do that names nothing.
     public mutating func add(_ effects: SessionEffects) {
@@ -92,15 +104,34 @@ public struct SessionDoubts: Equatable, Sendable {
 
     /// Adds what one statement of a text may do.
     ///
-    /// - Parameter text: the whole text, in which the statement stands.
-    public mutating func add(_ statement: SessionStatement, of text: RawSpan) {
+    /// - Parameters:
+    ///   - text: the whole text, in which the statement stands.
+    ///   - reported: the settings, as the server has reported them, under which it will be executed;
+    ///     nil if that is not certain.
+    public mutating func add(
+        _ statement: SessionStatement,
+        of text: RawSpan,
+        under reported: [SettingRecord]? = nil
+    ) {
         add(statement.effects.subtracting(Self.passingEffects(of: statement)))
         if statement.kind == .prepare { preparedEffects.formUnion(statement.bodyEffects) }
         if statement.kind == .prepare || statement.kind == .deallocate, let name = statement.name {
             statementNames.insert(name)
+            preparations.removeAll { $0.name == name }
+            if statement.kind == .prepare, let reported,
+                preparations.count < Self.preparationLimit
+            {
+                preparations.append(PreparationRecord(name: name, settings: reported))
+            }
         }
         if statement.effects.contains(.sqlExecute) { add(preparedEffects) }
-        if Self.isReset(statement, of: text) { asksForAllSettings = true }
+        if Self.isReset(statement, of: text) {
+            asksForAllSettings = true
+            let isOfAll = statement.settings.isEmpty
+            assignedNames = isOfAll ? [] : assignedNames.subtracting(statement.settings)
+        } else if statement.kind == .set {
+            assignedNames.formUnion(statement.settings)
+        }
         add(names: statement.settings)
     }
 

@@ -169,6 +169,28 @@ public struct ServerStatementRecord: TakeoverRecord {
     }
 }
 
+/// Under which settings a statement was prepared by SQL.
+public struct PreparationRecord: TakeoverRecord {
+    /// The statement's name.
+    public var name: ByteString
+    public var settings: [SettingRecord]
+
+    public init(name: ByteString, settings: [SettingRecord]) {
+        self.name = name
+        self.settings = settings
+    }
+
+    public func encode(into writer: inout RecordWriter) {
+        writer.write(name)
+        writer.write(settings)
+    }
+
+    public init(decoding reader: inout RecordReader) throws(WireError) {
+        name = try reader.text()
+        settings = try reader.records()
+    }
+}
+
 /// What a client may have changed of its server's session since that was last certain.
 extension SessionDoubts: TakeoverRecord {
     public func encode(into writer: inout RecordWriter) {
@@ -176,6 +198,8 @@ extension SessionDoubts: TakeoverRecord {
         writer.write(settingNames)
         writer.write(asksForAllSettings)
         writer.write(statementNames.sorted())
+        writer.write(preparations)
+        writer.write(assignedNames.sorted())
         writer.write(awaitsSurvey)
         writer.write(hasNewDefinitions)
         writer.write(preparedEffects.rawValue)
@@ -187,6 +211,8 @@ extension SessionDoubts: TakeoverRecord {
             settingNames: try reader.texts(),
             asksForAllSettings: try reader.flag(),
             statementNames: Set(try reader.texts()),
+            preparations: try reader.records(),
+            assignedNames: Set(try reader.texts()),
             awaitsSurvey: try reader.flag(),
             hasNewDefinitions: try reader.flag(),
             preparedEffects: SessionEffects(rawValue: try reader.number())

@@ -272,8 +272,12 @@ extension Worker {
                 forgetOwnStatement(row.name, on: server)
             }
             let mark = pools[servers[server].pool].statementMark
-            let settings = states.parseSettings(of: servers[server].settings).ofPool(mark)
-            let statement = statements.retain(body: body, settings: settings)
+            var settings = states.parseSettings(of: servers[server].settings)
+            if let made = servers[server].doubts.preparations.first(where: { $0.name == row.name })
+            {
+                settings = settings.replaced(by: made.settings)
+            }
+            let statement = statements.retain(body: body, settings: settings.ofPool(mark))
             servers[server].ownStatements[row.name] = OwnStatement(slot: statement, text: text)
             if slot != noSlot {
                 if let old = entry(named: row.name.span, of: slot) {

@@ -151,18 +151,31 @@ extension Worker {
             let state = clients[servers[server].client].settings
             let statements = StatementClassifier.statements(in: text, rules: rules)
             noteResets(statements, of: text, on: server)
+            let reported =
+                effects.contains(.sqlPrepare)
+                ? reportedSettings(on: server, before: effects) : nil
             for statement in statements {
                 if statement.effects == .localSettings, states.hasAll(statement.settings, in: state)
                 {
                     continue
                 }
-                servers[server].doubts.add(statement, of: text)
+                servers[server].doubts.add(statement, of: text, under: reported)
                 if statement.effects.contains(.sqlExecute), let name = statement.name {
                     noteExecution(named: name, on: server)
                 }
             }
         }
         if servers[server].pins.isEmpty { servers[server].pinStatement = text.excerpt }
+    }
+
+    /// The settings that a server has reported, if they are those under which it executes a text.
+    private func reportedSettings(
+        on server: UInt32,
+        before effects: SessionEffects
+    ) -> [SettingRecord]? {
+        guard !servers[server].machine.hasExecuted, effects.isDisjoint(with: .changesSettings)
+        else { return nil }
+        return states.records(of: servers[server].settings).filter(\.isReported)
     }
 
     /// Notes what EXECUTE of one of the client's prepared statements may change.
@@ -262,6 +275,7 @@ extension Worker {
         }
         noteCustomNames(in: &evidence, of: server)
         let (old, oldPins) = (servers[server].settings, servers[server].pins)
+        let assigned = servers[server].doubts.assignedNames
         servers[server].settings = states.confirmed(by: evidence, in: old)
         defer { states.release(old) }
         let oldStatements = servers[server].ownStatements
@@ -292,7 +306,9 @@ extension Worker {
         adoptSettings(servers[server].client, from: server)
         if evidence.isComplete {
             let changed = evidence.changedNames.union(
-                evidence.emptyNames.filter { states.value(of: $0, in: old)?.isEmpty == true }
+                evidence.emptyNames.filter {
+                    assigned.contains($0) || states.value(of: $0, in: old)?.isEmpty == true
+                }
             )
             restoreStart(of: servers[server].client, on: server, unless: changed)
         }

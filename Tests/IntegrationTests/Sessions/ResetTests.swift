@@ -62,6 +62,17 @@ import Testing
         }
     }
 
+    /// An empty value that a client has given is no RESET, whatever else is reset with it.
+    @Test func whatIsSetToNothingIsNotReset() throws {
+        try withPooler { pooler in
+            let client = try Self.login(pooler)
+            try client.query("reset work_mem; set app.start = ''")
+            try #expect(client.value("show app.start") == "")
+            try client.query("reset app.start")
+            try #expect(client.value("show app.start") == "here")
+        }
+    }
+
     /// A statement that only says RESET resets nothing.
     @Test(arguments: ["transaction", "session"])
     func whatIsOnlyPreparedResetsNothing(mode: String) throws {

@@ -155,6 +155,18 @@ import Testing
         }
     }
 
+    /// Also when they are gone with the transaction in which it was made.
+    @Test(arguments: ["rollback", "commit"])
+    func theSettingsOfThePreparationOutliveTheBlock(end: String) throws {
+        try withTwoServers { client, onOther in
+            try client.query("begin")
+            try client.query("set local datestyle = 'SQL, DMY'")
+            try client.query("prepare day as select to_char('02/03/2024'::date, 'Mon')")
+            try client.query(end)
+            try onOther { try #expect(client.value("execute day") == "Mar") }
+        }
+    }
+
     /// What cannot be prepared any more is an error of the EXECUTE, and nothing else suffers.
     @Test func whatCannotBePreparedAnyMoreIsAnError() throws {
         try withTwoServers { client, onOther in

@@ -113,6 +113,33 @@ import Testing
         #expect(settled == SessionDoubts())
     }
 
+    @Test func whatIsAssignedIsNotReset() {
+        let doubts = Self.doubts(
+            "set app.a = ''; set app.b = ''; reset app.b; set app.c to default"
+        )
+        #expect(doubts.assignedNames == ["app.a"])
+        #expect(Self.doubts("set app.a = ''; reset all").assignedNames.isEmpty)
+        #expect(Self.doubts("reset all; set app.a = ''").assignedNames == ["app.a"])
+    }
+
+    /// Only the last PREPARE of a name counts, and none behind which the name may be free.
+    @Test func theSettingsOfAPreparationAreKept() {
+        let reported = [SettingRecord(name: "DateStyle", value: "SQL, DMY", isReported: true)]
+        var doubts = SessionDoubts()
+        func add(_ text: ByteString, _ settings: [SettingRecord]?) {
+            for statement in StatementClassifier.statements(in: text.span, rules: ScanRules()) {
+                doubts.add(statement, of: text.span, under: settings)
+            }
+        }
+        add("prepare p as select 1", reported)
+        add("prepare q as select 1", nil)
+        #expect(doubts.preparations == [PreparationRecord(name: "p", settings: reported)])
+        add("deallocate p", reported)
+        #expect(doubts.preparations.isEmpty)
+        for number in 0..<1_000 { add(ByteString("prepare p\(number) as select 1"), reported) }
+        #expect(doubts.preparations.count == 100)
+    }
+
     @Test func namesAreQuoted() {
         let text = Self.probe("select set_config('a.b''; drop table t; --', '1', false)")?.text
         #expect(text.map { "\($0)".contains("('a.b''; drop table t; --')") } == true)

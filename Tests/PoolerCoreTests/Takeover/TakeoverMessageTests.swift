@@ -64,6 +64,11 @@ import Testing
         ]
         record.doubts.add(.advisoryLock)
         record.doubts.add(names: ["work_mem"])
+        let text: ByteString = "prepare q as select 1; set app.x = ''"
+        for statement in StatementClassifier.statements(in: text.span, rules: ScanRules()) {
+            let reported = [SettingRecord(name: "TimeZone", value: "UTC", isReported: true)]
+            record.doubts.add(statement, of: text.span, under: reported)
+        }
         record.pins = [.temporary, .unknown]
         record.transactionStatus = .inFailedTransaction
         record.answerCount = 2
