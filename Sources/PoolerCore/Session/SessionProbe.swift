@@ -20,7 +20,7 @@ public struct SessionProbe: Equatable, Sendable {
 
     public let settings: Settings
     public let asksForPins: Bool
-    /// Whether it asks for the prepared statements, except for those with names of the pooler's.
+    /// Whether it asks for the prepared statements, and how many there are with names of the pooler's.
     public let asksForStatements: Bool
     /// Whether it has been asked before, and the answer was interrupted.
     public var isRepeated = false
@@ -136,7 +136,10 @@ public struct SessionProbe: Equatable, Sendable {
     private static let statementQuestion = """
         SELECT name,statement,from_sql,parameter_types::pg_catalog.oid[]::pg_catalog.text \
         FROM pg_catalog.pg_prepared_statements \
-        WHERE pg_catalog.left(name,8) OPERATOR(pg_catalog.<>) 'MARTLET_';
+        WHERE pg_catalog.left(name,8) OPERATOR(pg_catalog.<>) 'MARTLET_' UNION ALL \
+        SELECT NULL,count(*)::pg_catalog.text,NULL,NULL FROM pg_catalog.pg_prepared_statements \
+        WHERE pg_catalog.left(name,8) OPERATOR(pg_catalog.=) 'MARTLET_' \
+        AND name OPERATOR(pg_catalog.<>) 'MARTLET_INTERNAL';
         """
 
     /// Five counts, in the order of `pinColumns`.
@@ -177,6 +180,12 @@ public struct SessionProbe: Equatable, Sendable {
         for row in rows {
             if row.columns.count == 2, let name = row.columns[0] {
                 evidence.settings.append((name.lowercasedASCII, row.columns[1]))
+            } else if asksForStatements, row.columns.count == 4, row.columns[0] == nil,
+                let count = row.columns[1].flatMap({
+                    Int(String(decoding: $0.bytes, as: UTF8.self))
+                })
+            {
+                evidence.poolerStatementCount = count
             } else if asksForStatements, let statement = PreparedStatementRow(row.columns) {
                 evidence.statements?.append(statement)
             } else if row.columns.count == Self.pinColumns.count {
@@ -242,6 +251,8 @@ public struct SessionEvidence: Sendable {
 
     /// The prepared statements under names of the client's; nil if they were not asked for.
     public var statements: [PreparedStatementRow]?
+    /// How many prepared statements there are under names of the pooler's; nil if that was not asked.
+    public var poolerStatementCount: Int?
 
     /// Nothing has been said.
     public init() {}

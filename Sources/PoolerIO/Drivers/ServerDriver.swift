@@ -440,10 +440,16 @@ extension Worker {
             servers[slot].machine.becomeUncertain()
             return
         }
+        statementsEnded(on: slot, forClient: !servers[slot].machine.answersPooler)
+    }
+
+    /// A server has no statements any more.
+    ///
+    /// - Parameter forClient: whether the same holds for its client.
+    mutating func statementsEnded(on slot: UInt32, forClient: Bool) {
         for statement in servers[slot].statements.removeAll() { statements.release(statement) }
         forgetOwnStatements(on: slot)
-        guard servers[slot].hasClient, !servers[slot].machine.answersPooler else { return }
-        forgetStatements(of: servers[slot].client)
+        if forClient, servers[slot].hasClient { forgetStatements(of: servers[slot].client) }
     }
 
     // MARK: The pooler's own queries

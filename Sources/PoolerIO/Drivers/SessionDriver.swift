@@ -279,6 +279,11 @@ extension Worker {
         servers[server].settings = states.confirmed(by: evidence, in: old)
         defer { states.release(old) }
         let oldStatements = servers[server].ownStatements
+        if let count = evidence.poolerStatementCount, count < servers[server].statements.count {
+            // A function has executed DEALLOCATE ALL; what has been prepared since is not known.
+            statementsEnded(on: server, forClient: true)
+            if count > 0 { requireClose(server) }
+        }
         let pinsByPrepare =
             evidence.statements.map { !adoptStatements($0, from: server) }
             ?? oldPins.contains(.prepare)

@@ -121,6 +121,23 @@ import Testing
         }
     }
 
+    /// DEALLOCATE ALL that nobody sees ends the client's statements, and those of nobody else.
+    @Test(arguments: ["", "; execute 'prepare made as select 5'"])
+    func whatAFunctionEndsIsGone(more: String) throws {
+        try withPooler(["default_pool_size": "1"]) { pooler in
+            let (one, two) = (try pooler.connect(), try pooler.connect())
+            for client in [one, two] { _ = try client.prepare("p", "select $1::int + 1") }
+            try one.query("prepare q as select 1")
+            try one.query("do $$begin execute 'deallocate all'\(more); end$$")
+            try #expect(two.executePrepared("p", ["1"]).value == "2")
+            try #expect(one.executePrepared("p", ["1"]).error?.sqlstate == "26000")
+            try #expect(one.execute("execute q").sqlstate == "26000")
+            if !more.isEmpty { try #expect(one.value("execute made") == "5") }
+            try #expect(one.prepare("p", "select 3").error == nil)
+            try #expect(one.executePrepared("p").value == "3")
+        }
+    }
+
     @Test func namesOfOthersMeanNothing() throws {
         try withPooler(["default_pool_size": "1"]) { pooler in
             let (one, two) = (try pooler.connect(), try pooler.connect())
