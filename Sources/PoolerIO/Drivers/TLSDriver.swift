@@ -94,6 +94,7 @@ extension Worker {
             return closeClient(slot, .clientTLSFailed("no application protocol (ALPN)"))
         }
         clients[slot].phase = .startup
+        logClient(slot, .debug, clients[slot].transport.tlsText)
     }
 
     // MARK: Servers
@@ -172,6 +173,7 @@ extension Worker {
         if tlsPlan(of: slot)?.isDirect == true, !servers[slot].transport.hasProtocolName {
             return loginFailed(slot, .serverTLSFailed("no application protocol (ALPN)"))
         }
+        logServer(slot, .debug, servers[slot].transport.tlsText)
         startLogin(to: slot)
     }
 }

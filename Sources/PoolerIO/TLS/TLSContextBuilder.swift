@@ -26,7 +26,8 @@ final class TLSContextBuilder {
         unsafe martlet_ssl_context_disable_cache(context)
         // Clients with a certificate can go on from a ticket only in a context that has a name.
         guard isForClients else { return }
-        unsafe SSL_CTX_set_session_id_context(context, Self.protocolName, 11)
+        let name = Self.protocolName
+        unsafe SSL_CTX_set_session_id_context(context, name, UInt32(name.count))
         unsafe SSL_CTX_set_num_tickets(context, 1)
     }
 

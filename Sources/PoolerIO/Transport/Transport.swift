@@ -206,6 +206,11 @@ struct Transport: ~Copyable {
     /// Protocol, cipher and group; empty without TLS.
     var tlsSummary: ByteString { asked { $0.summary } ?? "" }
 
+    /// What the log says about TLS that has begun.
+    var tlsText: String {
+        asked { "TLS\($0.isResumed ? " with a ticket" : ""): \($0.summary)" } ?? ""
+    }
+
     /// What the peer's certificate says, if it sent one that is trusted.
     var peerCertificate: CertificateFacts? { asked { $0.peerCertificate } ?? nil }
 

@@ -95,6 +95,13 @@ import Testing
             \(pinCounts(""))
             """
         ),
+        (
+            .tls,
+            """
+            setting:t file:t subject:t issuer:t serial:t hosts:t not_before:t not_after:t \
+            days_left:i
+            """
+        ),
         (.totals, "name:t value:n"),
         (
             .users,
@@ -134,6 +141,7 @@ import Testing
             .peerPools: .peers, .pins: .servers, .pools: .pools,
             .servers: .servers, .sockets: [.clients, .servers], .state: .state,
             .stats: .statistics, .statsAverages: .statistics, .statsTotals: .statistics,
+            .tls: .certificates,
             .totals: .overall, .users: .users, .version: [],
         ]
         for kind in ShowKind.allCases { #expect(kind.definition.parts == expected[kind]) }
@@ -143,6 +151,37 @@ import Testing
     {
         let rows = kind.definition.values(snapshot)
         return index < rows.count ? rows[index] : []
+    }
+
+    @Test(
+        arguments: [
+            (-3 * 86_400, -3, "has expired"), (-1, 0, "has expired"), (0, 0, "has expired"),
+            (3_600, 0, "expires in 0 days"), (29 * 86_400 + 1, 29, "expires in 29 days"),
+            (30 * 86_400, 30, nil),
+        ] as [(Int64, Int64, String?)]
+    )
+    func certificatesExpire(secondsLeft: Int64, daysLeft: Int64, warning: String?) {
+        let now = Timestamp(unixMicroseconds: 1_800_000_000_000_000)
+        let certificate = CertificateSnapshot(
+            setting: "client_tls_cert_file",
+            file: "/etc/server.crt",
+            subject: "CN=db",
+            issuer: "CN=CA",
+            serialNumber: "0A",
+            hosts: "DNS:db",
+            start: Timestamp(unixMicroseconds: 0),
+            end: Timestamp(unixMicroseconds: now.unixMicroseconds + secondsLeft * 1_000_000),
+            now: now
+        )
+        var snapshot = ConsoleSnapshot()
+        snapshot.certificates = [certificate]
+        #expect(row(.tls, snapshot).last == .integer(daysLeft))
+        if let warning {
+            #expect(certificate.warning?.contains("/etc/server.crt") == true)
+            #expect(certificate.warning?.contains(warning) == true)
+        } else {
+            #expect(certificate.warning == nil)
+        }
     }
 
     @Test func aClient() {
