@@ -520,7 +520,7 @@ extension Worker {
                 user: pool.key.user
             )
         )
-        pools[pool.id].survey = shared.surveys[pool.key.database]
+        adopt(shared.surveys[pool.key.database], in: pool.id)
     }
 
     /// What the configuration has for a pool to log in to its servers with.

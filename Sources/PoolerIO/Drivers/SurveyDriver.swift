@@ -142,10 +142,13 @@ extension Worker {
 
     /// Takes over what has been found.
     mutating func adoptSurvey(_ survey: Survey?, of database: ByteString) {
+        for pool in localPools(ofDatabase: database) { adopt(survey, in: pool) }
+    }
+
+    /// The same in one of the database's pools.
+    mutating func adopt(_ survey: Survey?, in pool: PoolID) {
+        pools[pool].survey = survey
         let names = survey?.calls.settingNames ?? []
-        for pool in localPools(ofDatabase: database) {
-            pools[pool].survey = survey
-            if !names.isEmpty { pools[pool].shared.withLock { $0.noteCustomNames(names) } }
-        }
+        if !names.isEmpty { pools[pool].shared.withLock { $0.noteCustomNames(names) } }
     }
 }

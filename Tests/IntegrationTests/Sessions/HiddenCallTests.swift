@@ -102,6 +102,21 @@ import Testing
         }
     }
 
+    /// What is known of a database holds for a user who comes later.
+    @Test func otherUsersNeedNotAsk() throws {
+        try Self.withServers { pooler, client, _ in
+            try client.query(Self.makeSetter)
+            try client.query("select hidden.set_it('first')")
+            let (late, holder) = (
+                try pooler.connect(user: "postgres"), try pooler.connect(user: "postgres")
+            )
+            try holder.query("begin")
+            try late.query("select hidden.set_it('new')")
+            try holder.query("commit")
+            for _ in 0..<4 { try #expect(late.value(Self.question) == "new") }
+        }
+    }
+
     /// What is made through the pooler is known at once.
     @Test func aNewTriggerCounts() throws {
         try Self.withServers { pooler, client, move in
