@@ -93,8 +93,9 @@ extension Worker {
         guard !awaitsEndOfStatements(slot, among: bytes) else { return false }
         // PostgreSQL knows no Query in a batch, but does not refuse it.
         if carrier == .query && servers[server].machine.isInBatch { return true }
-        // In a failed transaction nothing can be made, but closed.
-        let canMake = servers[server].machine.transactionStatus != .inFailedTransaction
+        // In a failed transaction nothing can be made, but closed. If it has been ended meanwhile, nobody
+        // knows; otherwise the server says of the pooler's request what it would of the client's.
+        let canMake = !servers[server].machine.refusesStatements
         for change in changes {
             switch change {
             case .close(let name): close(name, on: server, among: bytes)

@@ -119,6 +119,24 @@ import Testing
         }
     }
 
+    /// SQL finds the client's statements behind the end of a failed transaction in the same batch.
+    @Test func statementsAreThereAgainBehindTheEndOfAFailedTransaction() throws {
+        try withPooler(["default_pool_size": "1"]) { pooler in
+            let client = try pooler.rawLogin()
+            let execution = Frontend.parse("", "execute s") + Self.run("") + Frontend.sync
+            let steps: [(bytes: [UInt8], answer: String)] = [
+                (Frontend.parse("s", "select 1") + Frontend.sync, "1Z"),
+                (Frontend.query("begin"), "CZ"), (Frontend.query("select 1/0"), "EZ"),
+                (Frontend.parse("", "select 1") + Self.run("") + execution, "EZ"),
+                (Frontend.parse("", "rollback") + Self.run("") + execution, "12C12DCZ"),
+            ]
+            for (bytes, answer) in steps {
+                try client.send(bytes)
+                try #expect(String(client.receiveUntilReady().types) == answer)
+            }
+        }
+    }
+
     /// In a failed transaction PostgreSQL refuses every Parse; what it has prepared stays.
     @Test func aRefusedParseLosesNothing() throws {
         try withPooler(["default_pool_size": "1"]) { pooler in
