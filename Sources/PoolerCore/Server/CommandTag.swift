@@ -31,10 +31,9 @@ struct CommandTag: ~Escapable {
 
     /// Whether the session has no prepared statements any more.
     var discardsStatements: Bool {
-        switch bytes.byteCount {
-        case 14: return bytes.isText("DEALLOCATE ALL")
-        case 11: return bytes.isText("DISCARD ALL")
-        default: return false
-        }
+        discardsSession || bytes.byteCount == 14 && bytes.isText("DEALLOCATE ALL")
     }
+
+    /// Whether the session is as it began.
+    var discardsSession: Bool { bytes.byteCount == 11 && bytes.isText("DISCARD ALL") }
 }

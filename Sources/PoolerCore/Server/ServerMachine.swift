@@ -18,8 +18,8 @@ public enum ServerEvent: Equatable, Sendable {
     /// A NotificationResponse, which begins at this offset of the scanned bytes and ends with the
     /// step.
     case notification(start: Int)
-    /// DEALLOCATE ALL or DISCARD ALL has been executed.
-    case statementsDiscarded
+    /// DEALLOCATE ALL has been executed, or, `withSession`, DISCARD ALL.
+    case statementsDiscarded(withSession: Bool)
     /// The answer to a request about a tracked statement arrived, or at least began.
     case answered(Expectation)
     /// The types of the parameters of a statement that the pooler wants described; the body lies at
@@ -527,7 +527,8 @@ public struct ServerMachine {
                 return event
             }
             if tag.changesSchema { hasChangedSchema = true }
-            return tag.discardsStatements ? .statementsDiscarded : event
+            return tag.discardsStatements
+                ? .statementsDiscarded(withSession: tag.discardsSession) : event
         case .emptyQueryResponse, .portalSuspended:
             return expectations.first?.request == .execute ? answered() : .none
         case .parseComplete: return answered(.parse)

@@ -156,6 +156,7 @@ extension Worker {
     mutating func resetEnded(_ server: UInt32) {
         guard !servers[server].startChanges.isEmpty else { return }
         servers[server].startChanges = []
+        servers[server].isResetLasting = false
         states.release(exchange(&servers[server].settingsBeforeReset, with: .empty))
     }
 }

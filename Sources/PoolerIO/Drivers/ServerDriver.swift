@@ -141,8 +141,11 @@ extension Worker {
                 {
                     toClient.take(bodyStart - MessageHeader.byteCount..<bodyEnd, of: bytes)
                 }
-            case .statementsDiscarded:
+            case .statementsDiscarded(let withSession):
                 discardStatements(slot)
+                if withSession, !servers[slot].startChanges.isEmpty {
+                    servers[slot].isResetLasting = true
+                }
             case .answered(let expectation):
                 statementAnswered(expectation, on: slot)
             case .parametersDescribed(let bodyStart, let bodyEnd):
@@ -156,7 +159,7 @@ extension Worker {
                 break
             case .failed(let bodyStart, let bodyEnd, let route):
                 undoDropped(slot)
-                if route == .client { resetEnded(slot) }
+                if route == .client, !servers[slot].isResetLasting { resetEnded(slot) }
                 if servers[slot].machine.answersPooler || !servers[slot].hasClient {
                     // One that cannot be read is an error all the same.
                     let response =

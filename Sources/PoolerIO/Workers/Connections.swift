@@ -286,6 +286,8 @@ struct Server: ~Copyable {
     /// What the client's RESET is to give it, and what its settings were before that.
     var startChanges: [SettingsChange] = []
     var settingsBeforeReset = SettingsID.empty
+    /// Whether it was DISCARD ALL, which an error behind it does not undo.
+    var isResetLasting = false
     /// The number of the client whose sequence values it has, if they are one client's.
     var sequenceOwner: UInt64 = 0
     /// Whether it is free, and kept for a moment for a client that has its settings.

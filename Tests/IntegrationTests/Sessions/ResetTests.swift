@@ -84,6 +84,27 @@ import Testing
         }
     }
 
+    /// An error behind RESET in the same batch undoes it, but not DISCARD ALL.
+    @Test(
+        arguments: ["transaction", "session"],
+        [("reset timezone", "UTC"), ("discard all", "Asia/Tokyo")]
+    )
+    func errorsUndoWhatTheyCan(mode: String, reset: (text: String, timeZone: String)) throws {
+        try withPooler(["pool_mode": mode]) { pooler in
+            let client = try Self.login(pooler)
+            try client.query("set timezone = 'UTC'")
+            try client.enterPipeline()
+            for text in [reset.text, "select 1/0"] { try client.send(text, []) }
+            try client.sync()
+            try #expect(client.nextPipelineResult().error == nil)
+            try #expect(client.nextPipelineResult().error?.sqlstate == "22012")
+            _ = try client.nextPipelineResult()
+            try client.exitPipeline()
+            try #expect(client.value("show timezone") == reset.timeZone)
+            #expect(client.parameter("TimeZone") == reset.timeZone)
+        }
+    }
+
     /// What is sent behind a RESET without waiting for its answer comes to no harm.
     @Test func whatFollowsAtOnceIsAnswered() throws {
         try withPooler(["default_pool_size": "1"]) { pooler in
