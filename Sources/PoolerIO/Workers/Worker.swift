@@ -227,8 +227,10 @@ struct Worker: ~Copyable {
     /// A turn with as many events is expected to be followed by another at once.
     private static let busyEventCount = 4
 
-    /// How long to wait for events. While the worker is busy it just looks for them: others then need
-    /// not wake it, which costs more than all the rest of passing a server on.
+    /// How long to wait for events.
+    ///
+    /// While the worker is busy it just looks for them: others then need not wake it, which costs more
+    /// than all the rest of passing a server on.
     private mutating func timeToWait(_ mailbox: Mailbox) -> Microseconds {
         guard mailbox.prepareToSleep() else { return 0 }
         guard let oldest = keptServers.first else {
