@@ -1,6 +1,7 @@
 import Digests
 import PoolerCore
 import PostgresWire
+import TestSupport
 import Testing
 
 @Suite struct SCRAMChannelBindingTests {
@@ -155,6 +156,39 @@ import Testing
         #expect(throws: SCRAMError.unexpectedMessage) {
             try server.received(clientFirst: Array("n,,n=,r=abc".utf8))
         }
+    }
+
+    /// No header makes the reader trap, and only those that say what was chosen get through.
+    @Test func anyHeaderIsReadOrRefused() throws {
+        var random = SplitMix(seed: 11)
+        let parts = [
+            "p", "=", "tls-server-end-point", "tls-unique", ",", ",,", "n", "y", "a=", "n=,r=abc",
+            "m=",
+            "\u{E9}", "p=tls-server-end-point,,n=,r=abc", "n,,", "y,,",
+        ]
+        let secret = try AuthFixtures.scramSecret()
+        let allowed: [(SCRAMChannelBinding, [String])] = [
+            (.unavailable, ["n,,", "y,,"]), (.unused, ["n,,"]),
+            (.endPoint(hash: Self.hash), ["p=tls-server-end-point,,"]),
+        ]
+        var readCount = 0
+        for _ in 0..<5_000 {
+            var text = ""
+            for _ in 0..<Int.random(in: 0..<6, using: &random) {
+                text += parts.randomElement(using: &random) ?? ""
+            }
+            for (binding, headers) in allowed {
+                var server = SCRAMServerExchange(
+                    secret: secret,
+                    channelBinding: binding,
+                    nonce: AuthFixtures.poolerNonce
+                )
+                guard (try? server.received(clientFirst: Array(text.utf8))) != nil else { continue }
+                readCount += 1
+                #expect(headers.contains { text.hasPrefix("\($0)n=,r=abc") })
+            }
+        }
+        #expect(readCount > 0)
     }
 
     /// Another certificate, part of one, none, and the hash without the header.
