@@ -28,11 +28,13 @@ struct EncryptionTests {
 
     @Test func aHandshakeIsNoStartupPacket() {
         let hello: [UInt8] = [0x16, 3, 1, 0, 200]
-        #expect(TLSRecord.isHandshake(hello.span.bytes))
+        #expect(isHandshake(hello))
         #expect(throws: WireError.self) { try StartupPacket.byteCount(peeking: hello.span.bytes) }
         var writer = ByteWriter()
         writer.startupMessage([])
-        #expect(!TLSRecord.isHandshake(writer.bytes.span.bytes))
-        #expect(!TLSRecord.isHandshake([UInt8]().span.bytes))
+        #expect(!isHandshake(writer.bytes))
+        #expect(!isHandshake([]))
     }
+
+    private func isHandshake(_ bytes: [UInt8]) -> Bool { TLSRecord.isHandshake(bytes.span.bytes) }
 }
