@@ -265,7 +265,9 @@ extension Worker {
         switch admission {
         case .prove(let method): startExchange(slot, method, secret: secret)
         case .peer(let map): checkPeer(slot, map: map, secret: secret)
-        case .refuse(let failure): closeClient(slot, .clientRefused(failure.errorResponse))
+        case .refuse(let failure):
+            if let detail = failure.logDetail { logClient(slot, .warning, detail) }
+            closeClient(slot, .clientRefused(failure.errorResponse))
         }
     }
 

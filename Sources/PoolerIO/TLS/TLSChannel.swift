@@ -34,7 +34,9 @@ struct TLSChannel: ~Copyable {
                 unsafe output.deallocate()
                 unsafe output = unsafe larger
             }
-            unsafe (output.baseAddress! + outputCount).copyMemory(from: bytes, byteCount: count)
+            unsafe UnsafeMutableRawBufferPointer(rebasing: output[outputCount...]).copyMemory(
+                from: UnsafeRawBufferPointer(start: bytes, count: count)
+            )
             unsafe outputCount += count
         }
     }
@@ -94,14 +96,14 @@ struct TLSChannel: ~Copyable {
     // MARK: The BIO
 
     /// The kind of BIO that sessions get: an end of whatever channel serves them.
-    private static let method = TLSChannelMethod()
+    private static let method = makeMethod()
 
     /// - Returns: a BIO for a session, which owns it; nil when there is no memory.
     static func makeBIO() -> OpaquePointer? {
-        unsafe method.pointer.flatMap { unsafe BIO_new($0) }
+        unsafe method.flatMap { unsafe BIO_new($0.raw) }
     }
 
-    fileprivate static func makeMethod() -> OpaquePointer? {
+    private static func makeMethod() -> TLSPointer? {
         guard let method = unsafe BIO_meth_new(BIO_TYPE_SOURCE_SINK, "martlet") else { return nil }
         unsafe BIO_meth_set_create(method) { bio in
             unsafe BIO_set_init(bio, 1)
@@ -128,12 +130,6 @@ struct TLSChannel: ~Copyable {
         unsafe BIO_meth_set_ctrl(method) { _, command, _, _ in
             command == BIO_CTRL_FLUSH ? 1 : 0
         }
-        return unsafe method
+        return unsafe TLSPointer(method)
     }
-}
-
-/// Made once and kept for the life of the process; OpenSSL only reads it.
-@safe
-private struct TLSChannelMethod: @unchecked Sendable {
-    let pointer = unsafe TLSChannel.makeMethod()
 }

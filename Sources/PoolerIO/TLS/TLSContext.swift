@@ -10,9 +10,8 @@ internal import PostgresWire
 ///
 /// OpenSSL lets any number of threads make sessions from a context that is no longer changed; what is
 /// learnt later is behind a lock.
-@safe
 final class TLSContext: Sendable {
-    nonisolated(unsafe) private let pointer: OpaquePointer
+    private let pointer: TLSPointer
     /// Contexts with other certificates, for clients that ask for their names.
     private let alternatives: [TLSContext]
     /// What the certificate of this side says, if it has one.
@@ -30,14 +29,14 @@ final class TLSContext: Sendable {
         alternatives: [TLSContext] = [],
         checksHosts: Bool = false
     ) {
-        unsafe pointer = unsafe builder.context
+        unsafe pointer = TLSPointer(builder.context)
         unsafe SSL_CTX_up_ref(builder.context)
         certificate = builder.certificate
         self.alternatives = alternatives
         self.checksHosts = checksHosts
     }
 
-    deinit { unsafe SSL_CTX_free(pointer) }
+    deinit { unsafe SSL_CTX_free(pointer.raw) }
 
     // MARK: Clients
 
@@ -83,7 +82,7 @@ final class TLSContext: Sendable {
         // A session keeps its context, and this object with it, for as long as it lives.
         let argument = unsafe Unmanaged.passUnretained(self).toOpaque()
         unsafe martlet_ssl_context_on_name(
-            pointer,
+            pointer.raw,
             { ssl, _, argument in
                 guard let name = unsafe SSL_get_servername(ssl, TLSEXT_NAMETYPE_host_name),
                     let argument = unsafe argument
@@ -93,7 +92,7 @@ final class TLSContext: Sendable {
                 if unsafe !context.isFor(name),
                     let other = context.alternatives.first(where: { unsafe $0.isFor(name) })
                 {
-                    unsafe SSL_set_SSL_CTX(ssl, other.pointer)
+                    unsafe SSL_set_SSL_CTX(ssl, other.pointer.raw)
                 }
                 return SSL_TLSEXT_ERR_OK
             },
@@ -102,7 +101,7 @@ final class TLSContext: Sendable {
     }
 
     private func isFor(_ host: UnsafePointer<CChar>) -> Bool {
-        let certificate = unsafe SSL_CTX_get0_certificate(pointer)
+        let certificate = unsafe SSL_CTX_get0_certificate(pointer.raw)
         return unsafe X509_check_host(certificate, host, 0, 0, nil) == 1
     }
 
@@ -153,7 +152,7 @@ final class TLSContext: Sendable {
         }
         tickets.withLock { tickets in
             guard let ticket = tickets[host] else { return }
-            unsafe SSL_set_session(ssl, ticket.session)
+            unsafe SSL_set_session(ssl, ticket.session.raw)
         }
     }
 
@@ -166,13 +165,12 @@ final class TLSContext: Sendable {
         }
     }
 
-    func makeSession() -> OpaquePointer? { unsafe SSL_new(pointer) }
+    func makeSession() -> OpaquePointer? { unsafe SSL_new(pointer.raw) }
 }
 
 /// What a session to a server can be gone on from.
-@safe
 private final class TLSTicket: Sendable {
-    nonisolated(unsafe) let session: OpaquePointer
+    let session: TLSPointer
 
     /// - Returns: nil where the server has sent none.
     init?(_ ssl: OpaquePointer) {
@@ -181,10 +179,10 @@ private final class TLSTicket: Sendable {
             unsafe SSL_SESSION_free(session)
             return nil
         }
-        unsafe self.session = unsafe session
+        unsafe self.session = TLSPointer(session)
     }
 
-    deinit { unsafe SSL_SESSION_free(session) }
+    deinit { unsafe SSL_SESSION_free(session.raw) }
 }
 
 extension ClientTLSSettings {

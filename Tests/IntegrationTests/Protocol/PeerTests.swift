@@ -138,7 +138,9 @@ import Testing
     @Test func aSilentPeerHoldsNobodyForLong() throws {
         let hole = try BlackHole()
         defer { hole.close() }
-        try withPooler(["peer_id": "1", "cancel_wait_timeout": "3"]) { pooler in
+        try withPooler([
+            "peer_id": "1", "cancel_wait_timeout": "3", "server_tls_sslmode": "disable",
+        ]) { pooler in
             try pooler.rewrite {
                 $0.peers = ["2": "host=127.0.0.1 port=\(hole.port) pool_size=2"]
             }

@@ -129,7 +129,9 @@ final class ScriptedServer: @unchecked Sendable {
     }
 
     /// What [databases] says of this server.
-    var database: String { "host=127.0.0.1 port=\(port) dbname=app" }
+    var database: String {
+        "host=127.0.0.1 port=\(port) dbname=app server_tls_sslmode=disable"
+    }
 }
 
 /// Answers every Query with one row.
