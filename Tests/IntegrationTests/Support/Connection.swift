@@ -89,6 +89,12 @@ final class Connection {
         PQparameterStatus(handle, name).map { String(cString: $0) }
     }
 
+    /// The version of TLS, as libpq calls it; nil without TLS.
+    var tlsVersion: String? {
+        PQsslInUse(handle) == 1
+            ? PQsslAttribute(handle, "protocol").map { String(cString: $0) } : nil
+    }
+
     /// NOTIFY messages that have arrived: channel and payload.
     func notifications() throws -> [[String]] {
         PQconsumeInput(handle)

@@ -7,11 +7,12 @@
 //   md5user                    md5
 //   clear                      password (cleartext)
 //   trusty                     trust
-// The same holds for replication, which only postgres may ask for.
+// With TLS, all but postgres need it. The same holds for replication, which only postgres may ask for.
 // Every password is the user's name followed by "-secret". Databases: app, other.
 
 import Foundation
 import Glibc
+import Testing
 
 final class PostgresServer: @unchecked Sendable {
     /// Started by the first test that needs it, stopped by the reaper.
@@ -20,16 +21,29 @@ final class PostgresServer: @unchecked Sendable {
     static let users = ["app", "other", "md5user", "clear", "trusty"]
     static let databases = ["app", "other"]
 
+    /// What a server with TLS shows, and what it demands.
+    struct TLS {
+        var certificate: Certificate
+        /// Who signs the certificates of clients.
+        var authority: Certificate?
+        /// Behind the method of every rule, such as `clientcert=verify-ca`.
+        var option = ""
+    }
+
     let port: Int
     private let directory: String
     private let moreSettings: String
+    private let tls: TLS?
     private var process: ChildProcess?
 
     /// Makes a cluster and starts it.
     ///
-    /// - Parameter moreSettings: lines of postgresql.conf.
-    init(_ moreSettings: String = "") throws {
+    /// - Parameters:
+    ///   - moreSettings: lines of postgresql.conf.
+    ///   - tls: nil for none.
+    init(_ moreSettings: String = "", tls: TLS? = nil) throws {
         self.moreSettings = moreSettings
+        self.tls = tls
         port = Ports.free()
         directory = try ScratchDirectory.make("postgres")
         try initializeCluster()
@@ -73,12 +87,30 @@ final class PostgresServer: @unchecked Sendable {
         try connect(user: "postgres", database: database)
     }
 
-    func connect(user: String, database: String = "app") throws -> Connection {
-        try Connection([
+    func connect(
+        user: String,
+        database: String = "app",
+        _ more: [String: String] = ["sslmode": "disable"]
+    ) throws -> Connection {
+        let parameters = [
             "host": "127.0.0.1", "port": String(port), "user": user, "dbname": database,
-            "password": PostgresServer.password(of: user), "sslmode": "disable",
-        ])
+            "password": PostgresServer.password(of: user),
+        ]
+        return try Connection(parameters.merging(more) { $1 })
     }
+
+    /// Shows another certificate to who connects from now on.
+    func show(_ certificate: Certificate) throws {
+        try install(certificate)
+        let before = log.components(separatedBy: reloadLine).count
+        process?.send(signal: SIGHUP)
+        // The one process that reads the files accepts the connections too, one thing after another.
+        eventually("PostgreSQL has read its files again") {
+            log.components(separatedBy: reloadLine).count > before
+        }
+    }
+
+    private let reloadLine = "received SIGHUP, reloading configuration files"
 
     /// How long so many logins take here and now, one after the other.
     func durationOfLogins(_ count: Int, user: String) throws -> Duration {
@@ -118,6 +150,7 @@ final class PostgresServer: @unchecked Sendable {
         guard outcome.succeeded else {
             throw SpawnFailed(description: "initdb: \(outcome.output)\(outcome.errors)")
         }
+        if let tls { try install(tls.certificate) }
         try append(settings, to: data + "/postgresql.conf")
         try rules.write(toFile: data + "/pg_hba.conf", atomically: false, encoding: .utf8)
     }
@@ -135,22 +168,46 @@ final class PostgresServer: @unchecked Sendable {
         autovacuum = off
         timezone = 'UTC'
         log_timezone = 'UTC'
+        \(settingsOfTLS)
         \(moreSettings)
 
         """
     }
 
-    private var rules: String {
-        """
-        host all postgres 127.0.0.1/32 trust
-        host all trusty 127.0.0.1/32 trust
-        host all md5user 127.0.0.1/32 md5
-        host all clear 127.0.0.1/32 password
-        host all all 127.0.0.1/32 scram-sha-256
-        host replication postgres 127.0.0.1/32 trust
-        host replication all 127.0.0.1/32 scram-sha-256
+    private var settingsOfTLS: String {
+        guard let tls else { return "" }
+        let authority = tls.authority.map { "ssl_ca_file = '\($0.certFile)'" } ?? ""
+        return "ssl = on\n\(authority)"
+    }
 
-        """
+    /// Copies a certificate and its key to where the server looks for them.
+    private func install(_ certificate: Certificate) throws {
+        for (source, name) in [
+            (certificate.certFile, "server.crt"), (certificate.keyFile, "server.key"),
+        ] {
+            let target = "\(data)/\(name)"
+            try? FileManager.default.removeItem(atPath: target)
+            try FileManager.default.copyItem(atPath: source, toPath: target)
+            chmod(target, 0o600)
+            if getuid() == 0, let entry = getpwnam("postgres") {
+                chown(target, entry.pointee.pw_uid, entry.pointee.pw_gid)
+            }
+        }
+    }
+
+    private var rules: String {
+        let kind = tls == nil ? "host" : "hostssl"
+        let option = tls?.option ?? ""
+        return """
+            host all postgres 127.0.0.1/32 trust
+            \(kind) all trusty 127.0.0.1/32 trust \(option)
+            \(kind) all md5user 127.0.0.1/32 md5 \(option)
+            \(kind) all clear 127.0.0.1/32 password \(option)
+            \(kind) all all 127.0.0.1/32 scram-sha-256 \(option)
+            host replication postgres 127.0.0.1/32 trust
+            \(kind) replication all 127.0.0.1/32 scram-sha-256 \(option)
+
+            """
     }
 
     private func createRolesAndDatabases() throws {
