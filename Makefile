@@ -82,7 +82,7 @@ packages-build packages-run packages-test packages-bench packages-conformance:
 
 bench-tools: $(addprefix $(BENCH_BUILD)/,canned-server idle-clients load login-storm count-mallocs.so)
 
-$(BENCH_BUILD)/login-storm: LDLIBS := -lcrypto
+$(BENCH_BUILD)/login-storm: LDLIBS := -lssl -lcrypto
 
 $(BENCH_BUILD)/%: Benchmarks/%.c
 	@mkdir -p $(@D)

@@ -70,7 +70,7 @@ class Bench:
     def can_run(self, row):
         return all(key in self.known_settings for key in row.settings)
 
-    def start(self, side, auth="trust", plain_secret=False, settings=(), pool_size=POOL_SIZE):
+    def start(self, side, auth="trust", plain_secret=False, settings=(), pool_size=POOL_SIZE, tls=False):
         databases, extra = list(self.databases), []
         if side == "martlet":
             databases.append(self.unix_database)
@@ -83,6 +83,8 @@ class Bench:
             ]
             if self.version >= (1, 21):
                 extra = ["max_prepared_statements = 200"]
+        if tls:
+            extra += self.workplace.make_certificate()
         program = self.programs[side]
         return Pooler(self.workplace, side, program, databases, auth, extra, pool_size=pool_size,
                       plain_secret=plain_secret)
@@ -91,7 +93,7 @@ class Bench:
         """The pooler that serves all rounds of such loads; a new one if it died."""
         auth = "scram-sha-256" if row.scram else "trust"
         settings = tuple(sorted(row.settings.items())) if side == "martlet" else ()
-        key = (side, auth, row.plain_secret, settings, row.pool_size)
+        key = (side, auth, row.plain_secret, settings, row.pool_size, row.tls)
         running = self.poolers.get(key)
         if running is None or not running.alive():
             running = self.poolers[key] = self.start(*key)
@@ -100,6 +102,9 @@ class Bench:
     def measure(self, row, side, seconds):
         if row.kind == "memory":
             return self.measure_memory(row, side)
+        if row.kind == "logins":
+            pooler = self.pooler(side, row)
+            return loads.run_logins(self.workplace, pooler, row.databases[side], row, seconds)
         if row.kind in ("tail", "mix"):
             pooler = self.pooler(side, row)
             return loads.run_load(self.workplace, pooler, row.databases[side], row, seconds)
@@ -121,12 +126,12 @@ class Bench:
         def run(**changes):
             return loads.run_pgbench(
                 self.workplace, pooler, row.databases[side], script, row.mode, row.clients,
-                **{"seconds": seconds, "reconnect": row.reconnect, "host": host, **changes},
+                **{"seconds": seconds, "reconnect": row.reconnect, "host": host, "tls": row.tls, **changes},
             )
 
         # Servers connect and caches fill before the clock starts.
         run(seconds=None, transactions=row.clients * (2 if row.kind == "large" else 20))
-        with loads.login_storm(pooler, row.databases[side], row.storm, seconds + 30) as storm:
+        with loads.login_storm(pooler, row.databases[side], row.storm, seconds + 30, row.tls) as storm:
             sample = run()
         if storm:
             sample.logins, sample.login_p99 = storm["per_second"], storm["p99_ms"]
@@ -202,9 +207,10 @@ def print_report(rows, left_out, results, machine, rounds, seconds, markdown):
               "with 1 client it ran in session mode, with more it is left out.")
     print("Loads are backend, mode and clients; reconnect is `pgbench -C` with SCRAM, its times "
           "include the login. CPU of pgbench's loads includes the logins at the start of each round. "
+          "With TLS it is 1.3 between clients and pooler. Logins are by SCRAM, of 16 clients at once. "
           "Tails have canned answers, mixes a real PostgreSQL; fewest/most are the transactions of the "
           "unluckiest and the luckiest client. A storm is of so many logins by SCRAM a second. Its base is "
-          "steady 32, that of a mix is mix plain 32, that of 2 workers is 1 worker, that of "
+          "steady 32 (with TLS where it has), that of a mix is mix plain 32, that of 2 workers is 1 worker, that of "
           "session_tracking full is reported, that of four kinds of settings is one.")
     if results:
         print("\n" + report.render(*report.verdict_table(results), markdown))

@@ -21,6 +21,7 @@ SELECT abalance FROM pgbench_accounts WHERE aid = :aid;
 LARGE_SCRIPT = "SELECT repeat('x', 1000) FROM generate_series(1, 2000);\n"
 # DataRow: type, length, column count, value length, value.
 LARGE_BYTES = 2000 * (1 + 4 + 2 + 4 + 1000)
+MOST_LOGINS = 50_000  # a second; more than any pooler makes
 LEAST_OF_STORM = 0.9  # of the logins that it was to make
 
 
@@ -82,7 +83,7 @@ def find(pattern, text):
 
 
 def run_pgbench(workplace, pooler, database, script, mode, clients, seconds, reconnect=False,
-                transactions=None, host=None):
+                transactions=None, host=None, tls=False):
     """Runs pgbench once through the pooler. Bounded: `seconds`, and a few more to end."""
     script_file = workplace.folder / f"{'large' if script is LARGE_SCRIPT else 'select'}.sql"
     script_file.write_text(script)
@@ -105,7 +106,7 @@ def run_pgbench(workplace, pooler, database, script, mode, clients, seconds, rec
             capture_output=True,
             text=True,
             timeout=(seconds or 60) + 30,
-            env={**os.environ, "PGPASSWORD": PASSWORD, "PGSSLMODE": "disable"},
+            env={**os.environ, "PGPASSWORD": PASSWORD, "PGSSLMODE": "require" if tls else "disable"},
             start_new_session=True,
         )
     except subprocess.TimeoutExpired:
@@ -205,8 +206,45 @@ def idle_clients(pooler, database, count, queries=0):
         holder.end()
 
 
+@dataclasses.dataclass
+class LoginSample:
+    """Logins as fast as they go. CPU in microseconds for each."""
+
+    tps: float
+    cpu: float
+    user: float
+    system: float
+    resumed: float  # the share of those that went on with a session
+
+
+def login_arguments(pooler, database):
+    return ["--port", pooler.port, "--user", USER, "--password", PASSWORD, "--database", database]
+
+
+def run_logins(workplace, pooler, database, row, seconds):
+    """Logs in again and again, so many at once, each over a connection of its own."""
+    command = [TOOLS / "login-storm", *login_arguments(pooler, database), "--seconds", seconds]
+    command += ["--rate", MOST_LOGINS, "--concurrency", row.clients]
+    command += ["--tls", "resumed" if row.resumes else "full"]
+    before = pooler.cpu()
+    try:
+        run = subprocess.run(
+            [str(part) for part in command], capture_output=True, text=True, timeout=seconds + 30,
+            start_new_session=True,
+        )
+    except subprocess.TimeoutExpired:
+        raise BenchmarkError(f"login-storm hangs with {pooler.name}") from None
+    cpu = cpu_since(before, workplace, pooler)
+    if run.returncode != 0:
+        raise BenchmarkError(f"login-storm with {pooler.name}: {run.stderr[-800:]}{workplace.tail(pooler.log)}")
+    result = json.loads(run.stdout)
+    done = max(result["done"], 1)
+    total, user, system = (part * 1e6 / done for part in cpu)
+    return LoginSample(result["per_second"], total, user, system, result["resumed"] / done)
+
+
 @contextlib.contextmanager
-def login_storm(pooler, database, rate, seconds):
+def login_storm(pooler, database, rate, seconds, tls=False):
     """Logs in by SCRAM so many times a second while the load runs; not longer than `seconds`.
 
     What the storm measured is in the dictionary at the end. A login that failed is an error, and so is
@@ -216,8 +254,9 @@ def login_storm(pooler, database, rate, seconds):
     if rate == 0:
         yield result
         return
-    command = ["--port", pooler.port, "--user", USER, "--password", PASSWORD, "--database", database]
-    command += ["--rate", rate, "--seconds", seconds, "--companion"]
+    command = [*login_arguments(pooler, database), "--rate", rate, "--seconds", seconds, "--companion"]
+    if tls:
+        command += ["--tls", "full"]
     storm = Companion(pooler, "login-storm", *command)
     try:
         yield result

@@ -2,17 +2,21 @@
 //
 //     login-storm --port 6432 --user bench --password secret --database bench
 //                 [--host 127.0.0.1] [--rate 2000] [--seconds 5] [--concurrency 64] [--companion]
+//                 [--tls full|resumed]
 //
 // Each login is a connection of its own, closed at the first ReadyForQuery. The keys are derived once
 // for a salt and iteration count and kept, as drivers with a pool do: the storm costs its target more
 // than itself. One thread, epoll. Logins start on schedule, as long as at most `concurrency` are under
 // way; a latency counts from the scheduled time, so that a target that lags behind cannot hide it.
 //
+// With TLS each connection makes a whole handshake, or goes on with the last session that its target gave
+// out. Certificates are not looked at: what that costs is not the target's.
+//
 // A companion of another load prints "ready" after its first login, and ends with the first line on its
 // standard input, or with the input itself, if its time is not up before.
 //
-// The result is one line of JSON: logins done and failed, those whose time never came, and the
-// latency in milliseconds. The exit status is 1 when one failed.
+// The result is one line of JSON: logins done and failed, those whose time never came, those that went on
+// with a session, and the latency in milliseconds. The exit status is 1 when one failed.
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -22,6 +26,7 @@
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
 #include <openssl/rand.h>
+#include <openssl/ssl.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -35,12 +40,17 @@ enum { DIGEST = 32, NONCE = 24, BUFFER = 8192, MOST_LOGINS = 4000000 };
 
 static const char *host = "127.0.0.1", *user = "", *password = "", *database = "";
 static long port = 0, rate = 2000, seconds = 5, concurrency = 64;
-static int isCompanion = 0;
+static int isCompanion = 0, resumes = 0;
+static SSL_CTX *context = NULL;  // NULL without TLS
+static SSL_SESSION *session = NULL;
+
+enum Phase { connecting, askingForTLS, shakingHands, loggingIn };
 
 typedef struct {
     int fd;  // -1 when the place is free
     double scheduled;
-    int isConnected;
+    enum Phase phase;
+    SSL *tls;
     char first[NONCE + 8];      // client-first-message-bare
     uint8_t expected[DIGEST];   // the server's signature
     int isVerified;             // the server has proved itself
@@ -55,7 +65,7 @@ static struct {
 
 static int epoll;
 static double *latencies;
-static long done, failed;
+static long done, failed, resumed;
 static char firstFailure[256];
 
 static void fatal(const char *what) {
@@ -83,8 +93,25 @@ static void finish(Login *login, const char *failure) {
             fflush(stdout);
         }
     }
+    SSL_free(login->tls);
+    login->tls = NULL;
     close(login->fd);
     login->fd = -1;
+}
+
+// The target has given out a session; the one before it has served.
+static int keepSession(SSL *tls, SSL_SESSION *given) {
+    (void)tls;
+    SSL_SESSION_free(session);
+    session = given;
+    return 1;
+}
+
+static void useTLS(void) {
+    context = SSL_CTX_new(TLS_client_method());
+    if (!context) fatal("SSL_CTX_new");
+    SSL_CTX_set_session_cache_mode(context, SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL);
+    if (resumes) SSL_CTX_sess_set_new_cb(context, keepSession);
 }
 
 static void start(Login *login, double scheduled) {
@@ -111,7 +138,16 @@ static int transmit(Login *login, char type, const void *body, size_t size) {
     message[0] = (uint8_t)type;
     memcpy(message + head - 4, &length, 4);
     memcpy(message + head, body, size);
+    if (login->tls) return SSL_write(login->tls, message, (int)(size + head)) == (int)(size + head);
     return send(login->fd, message, size + head, MSG_NOSIGNAL) == (ssize_t)(size + head);
+}
+
+static void sendStartup(Login *login) {
+    login->phase = loggingIn;
+    char body[1024] = {0, 3, 0, 0};  // protocol 3.0
+    int length = snprintf(body + 4, sizeof body - 4, "user%c%s%cdatabase%c%s%c", 0, user, 0, 0, database, 0);
+    if (length > (int)sizeof body - 6) return finish(login, "the names are too long");
+    if (!transmit(login, 0, body, (size_t)length + 5)) finish(login, "send");
 }
 
 static void connected(Login *login) {
@@ -119,13 +155,33 @@ static void connected(Login *login) {
     socklen_t size = sizeof error;
     getsockopt(login->fd, SOL_SOCKET, SO_ERROR, &error, &size);
     if (error) return finish(login, strerror(error));
-    login->isConnected = 1;
     struct epoll_event event = {.events = EPOLLIN, .data.ptr = login};
     if (epoll_ctl(epoll, EPOLL_CTL_MOD, login->fd, &event) < 0) fatal("epoll_ctl");
-    char body[1024] = {0, 3, 0, 0};  // protocol 3.0
-    int length = snprintf(body + 4, sizeof body - 4, "user%c%s%cdatabase%c%s%c", 0, user, 0, 0, database, 0);
-    if (length > (int)sizeof body - 6) return finish(login, "the names are too long");
-    if (!transmit(login, 0, body, (size_t)length + 5)) finish(login, "send");
+    if (!context) return sendStartup(login);
+    login->phase = askingForTLS;
+    static const uint8_t request[4] = {0x04, 0xd2, 0x16, 0x2f};  // 80877103
+    if (!transmit(login, 0, request, sizeof request)) finish(login, "send");
+}
+
+// Goes on with the handshake; the startup packet follows its end.
+static void shakeHands(Login *login) {
+    int result = SSL_do_handshake(login->tls);
+    if (result == 1) {
+        resumed += SSL_session_reused(login->tls);
+        return sendStartup(login);
+    }
+    if (SSL_get_error(login->tls, result) != SSL_ERROR_WANT_READ) finish(login, "handshake");
+}
+
+static void beginTLS(Login *login) {
+    char answer;
+    if (recv(login->fd, &answer, 1, 0) != 1 || answer != 'S') return finish(login, "no TLS");
+    login->tls = SSL_new(context);
+    if (!login->tls || !SSL_set_fd(login->tls, login->fd)) fatal("SSL_new");
+    if (session) SSL_set_session(login->tls, session);
+    SSL_set_connect_state(login->tls);
+    login->phase = shakingHands;
+    shakeHands(login);
 }
 
 // AuthenticationSASL: the client's first message.
@@ -209,34 +265,60 @@ static const char *errorText(const uint8_t *body, size_t size) {
     return "an error without text";
 }
 
-static void readable(Login *login) {
-    ssize_t count = recv(login->fd, login->buffer + login->size, BUFFER - login->size, 0);
-    if (count < 0 && (errno == EAGAIN || errno == EINTR)) return;
-    if (count <= 0) return finish(login, "connection closed");
+// What has come, behind what the buffer has: the count, 0 for nothing yet, -1 at the end.
+static ssize_t receive(Login *login) {
+    uint8_t *start = login->buffer + login->size;
+    size_t space = BUFFER - login->size;
+    if (login->tls) {
+        int count = SSL_read(login->tls, start, (int)space);
+        if (count > 0) return count;
+        return SSL_get_error(login->tls, count) == SSL_ERROR_WANT_READ ? 0 : -1;
+    }
+    ssize_t count = recv(login->fd, start, space, 0);
+    if (count < 0 && (errno == EAGAIN || errno == EINTR)) return 0;
+    return count > 0 ? count : -1;
+}
+
+// Reads once; true when there may be more that the socket does not say.
+static int readMessages(Login *login) {
+    ssize_t count = receive(login);
+    if (count == 0) return 0;
+    if (count < 0) return finish(login, "connection closed"), 0;
     login->size += (size_t)count;
     size_t at = 0;
     while (login->size - at >= 5) {
         uint32_t length;
         memcpy(&length, login->buffer + at + 1, 4);
         length = ntohl(length);
-        if (length < 4 || length >= BUFFER - 1) return finish(login, "message length");
+        if (length < 4 || length >= BUFFER - 1) return finish(login, "message length"), 0;
         if (login->size - at < length + 1) break;
         const uint8_t *body = login->buffer + at + 5;
         switch (login->buffer[at]) {
         case 'R':
-            if (!authenticate(login, body, length - 4)) return finish(login, "authentication");
+            if (!authenticate(login, body, length - 4)) return finish(login, "authentication"), 0;
             break;
-        case 'E': return finish(login, errorText(body, length - 4));
+        case 'E': return finish(login, errorText(body, length - 4)), 0;
         case 'Z':
-            if (!login->isVerified) return finish(login, "no SCRAM login");
+            if (!login->isVerified) return finish(login, "no SCRAM login"), 0;
             transmit(login, 'X', "", 0);
-            return finish(login, NULL);
+            return finish(login, NULL), 0;
         default: break;
         }
         at += length + 1;
     }
     memmove(login->buffer, login->buffer + at, login->size - at);
     login->size -= at;
+    return login->tls != NULL;
+}
+
+static void readable(Login *login) {
+    switch (login->phase) {
+    case connecting: return connected(login);
+    case askingForTLS: return beginTLS(login);
+    case shakingHands: return shakeHands(login);
+    case loggingIn:
+        while (readMessages(login)) continue;
+    }
 }
 
 static int ascending(const void *left, const void *right) {
@@ -265,7 +347,7 @@ static void parseArguments(int count, char **arguments) {
         {"host", 1, NULL, 'h'}, {"port", 1, NULL, 'p'}, {"user", 1, NULL, 'u'},
         {"password", 1, NULL, 'w'}, {"database", 1, NULL, 'd'}, {"rate", 1, NULL, 'r'},
         {"seconds", 1, NULL, 's'}, {"concurrency", 1, NULL, 'c'},
-        {"companion", 0, NULL, 'b'}, {NULL, 0, NULL, 0},
+        {"companion", 0, NULL, 'b'}, {"tls", 1, NULL, 't'}, {NULL, 0, NULL, 0},
     };
     for (int option; (option = getopt_long(count, arguments, "", options, NULL)) != -1;) {
         switch (option) {
@@ -278,6 +360,11 @@ static void parseArguments(int count, char **arguments) {
         case 's': seconds = positive(optarg); break;
         case 'c': concurrency = positive(optarg); break;
         case 'b': isCompanion = 1; break;
+        case 't':
+            resumes = !strcmp(optarg, "resumed");
+            if (!resumes && strcmp(optarg, "full")) fatal("--tls takes full or resumed");
+            useTLS();
+            break;
         default: exit(2);
         }
     }
@@ -318,7 +405,7 @@ int main(int count, char **arguments) {
                 epoll_ctl(epoll, EPOLL_CTL_DEL, STDIN_FILENO, NULL);
                 end = now();
                 total = (long)((end - begin) * (double)rate) + 1;
-            } else if (login->isConnected) readable(login); else connected(login);
+            } else readable(login);
         }
         active = 0;
         for (long index = 0; index < concurrency; index++) active += logins[index].fd >= 0;
@@ -328,8 +415,8 @@ int main(int count, char **arguments) {
         if (logins[index].fd >= 0) finish(&logins[index], "no answer in time");
     qsort(latencies, (size_t)done, sizeof *latencies, ascending);
     printf("{\"done\": %ld, \"failed\": %ld, \"not_started\": %ld, \"per_second\": %.1f, "
-           "\"p50_ms\": %.3f, \"p99_ms\": %.3f}\n",
-           done, failed, total - started, (double)done / elapsed, percentile(0.5), percentile(0.99));
+           "\"resumed\": %ld, \"p50_ms\": %.3f, \"p99_ms\": %.3f}\n",
+           done, failed, total - started, (double)done / elapsed, resumed, percentile(0.5), percentile(0.99));
     if (failed) fprintf(stderr, "login-storm: the first failure: %s\n", firstFailure);
     return failed > 0;
 }

@@ -13,13 +13,15 @@ class Row:
     """One load. `databases` names the pooler's database per side; None leaves the side out."""
 
     name: str
-    kind: str  # transactions, storm, tail, mix, large or memory
+    kind: str  # transactions, logins, storm, tail, mix, large or memory
     databases: dict
     mode: str = "simple"
     clients: int = 1
     scram: bool = False  # logins are by SCRAM
     reconnect: bool = False  # a login for each transaction
     storm: int = 0  # logins a second beside it, of clients that leave at once
+    tls: bool = False  # clients have TLS
+    resumes: bool = False  # with a session of before, where logins are all there is
     plain_secret: bool = False  # the poolers know the password itself, not what SCRAM makes of it
     queries: int = 0
     note: str = ""
@@ -46,6 +48,7 @@ def plan_rows(version, quick, idle_clients, idle_beside):
         *transaction_rows(version, quick),
         *backend_rows(quick),
         *worker_rows(),
+        *tls_rows(version, quick),
         *storm_rows(quick),
         *tail_rows(idle_beside),
         *mix_rows(quick),
@@ -101,6 +104,27 @@ def backend_rows(quick):
     return rows
 
 
+def tls_rows(version, quick):
+    """Clients with TLS 1.3: their transactions, and their logins with a whole handshake and with a session."""
+    rows = []
+    for mode in ("simple", "extended", "prepared"):
+        if quick and mode != "simple":
+            continue
+        row = Row(f"real {mode} 32, TLS", "transactions", both("real"), mode, 32, tls=True)
+        if mode == "prepared" and version < (1, 21):
+            row.databases = {"martlet": "real", "pgbouncer": None}
+            row.note = "left out"
+        rows.append(row)
+    rows.append(
+        Row("real reconnect 8, TLS", "transactions", both("real"), "simple", 8, scram=True,
+            reconnect=True, tls=True)
+    )
+    return rows + [
+        Row(f"TLS, {title}", "logins", both("real"), clients=16, scram=True, tls=True, resumes=resumes)
+        for title, resumes in (("whole handshakes", False), ("resumed sessions", True))
+    ]
+
+
 def worker_rows():
     """What a transaction costs with two workers, and with one."""
     alone = {"martlet": "canned", "pgbouncer": None}
@@ -119,10 +143,14 @@ def worker_rows():
 def storm_rows(quick):
     """A steady load alone, and beside so many logins a second."""
     steady = Row("steady 32", "storm", both("real"), clients=32, scram=True)
-    return [steady] + [
+    quiet = Row("steady 32, TLS", "storm", both("real"), clients=32, scram=True, tls=True)
+    return [steady, quiet] + [
         Row(f"steady 32, storm of {rate:,}", "storm", both("real"), clients=32, scram=True, storm=rate,
             base=steady)
         for rate in ((2000,) if quick else (1000, 2000))
+    ] + [
+        Row("steady 32, TLS, storm of 500", "storm", both("real"), clients=32, scram=True, tls=True,
+            storm=500, base=quiet)
     ]
 
 

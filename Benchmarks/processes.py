@@ -189,6 +189,21 @@ class Workplace:
         subprocess.run([pgbench, "-i", "-q", "-s", str(scale), "-U", USER, *address, USER], **run)
         return port
 
+    def make_certificate(self):
+        """The settings of a pooler whose clients can have TLS 1.3, for either side."""
+        certificate, key = self.folder / "pooler.crt", self.folder / "pooler.key"
+        if not certificate.exists():
+            command = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1"]
+            command += ["-nodes", "-subj", "/CN=bench", "-days", "2", "-keyout", key, "-out", certificate]
+            subprocess.run(command, check=True, capture_output=True)
+            key.chmod(0o644)  # for the user of PgBouncer too
+        return [
+            "client_tls_sslmode = allow",
+            "client_tls_protocols = tlsv1.3",
+            f"client_tls_cert_file = {certificate}",
+            f"client_tls_key_file = {key}",
+        ]
+
     def start_canned_server(self):
         port = free_port()
         process = self.start([TOOLS / "canned-server", port], "canned-server.log")

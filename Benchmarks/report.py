@@ -46,6 +46,17 @@ def transaction_table(rows):
     ]
 
 
+def login_table(rows):
+    header = ["logins", "a second M", "P", "ratio", "resumed M", "P"]
+    header += ["CPU us M (user + system)", "P", "ratio"]
+    return header, [
+        [row.name, *side_by_side(row, [("tps", 0)])]
+        + [number(value_of(row, side, "resumed"), 2) for side in SIDES]
+        + cpu_cells(row)
+        for row in rows
+    ]
+
+
 def tail_table(rows):
     header = ["tail", "tps M", "P", "ratio", "p50 ms M", "P", "ratio", "p99 ms M", "P", "ratio"]
     header += ["p99/p50 M", "P", "ratio", "max ms M", "P", "ratio"]
@@ -96,6 +107,7 @@ def memory_table(rows):
 
 TABLES = {
     "transactions": transaction_table,
+    "logins": login_table,
     "storm": storm_table,
     "tail": tail_table,
     "mix": mix_table,
