@@ -225,9 +225,10 @@ def encryption_of_the_other_kind_first():
 
 
 def a_request_within():
-    client = Secure()
-    client.send(SSL_REQUEST)
-    ends(client, b"S")
+    for request in SSL_REQUEST, GSS_REQUEST:
+        client = Secure()
+        client.send(request)
+        ends(client, b"S")
 
 
 def garbage():

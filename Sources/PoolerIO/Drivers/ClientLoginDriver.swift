@@ -64,6 +64,9 @@ extension Worker {
         defer { spareBuffers.giveBack(held) }
         switch packet {
         case .sslRequest: return encryptionRequested(slot)
+        case .gssencRequest where clients[slot].transport.hasTLS:
+            refuse(slot, "GSSENC req inside SSL")
+            return false
         case .gssencRequest: return refuseEncryption(slot)
         case .cancelRequest(let key):
             cancelRequested(key, by: slot)

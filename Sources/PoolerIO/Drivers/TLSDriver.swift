@@ -55,6 +55,7 @@ extension Worker {
             else { continue }
             clients[slot].awaitsHandshake = false
             let held = exchange(&clients[slot].held, with: [])
+            clients[slot].transport.setReading(true, reactor)
             return openRecords(of: slot, unsafe held.span.bytes, in: buffer)
         }
     }

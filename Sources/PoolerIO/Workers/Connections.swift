@@ -160,7 +160,7 @@ struct Client: ~Copyable {
     /// Whether bytes from the client have to wait.
     var isBlocked: Bool {
         isWaiting || isPreparing || isHeldBack || phase == .awaitingWelcome
-            || phase == .awaitingSecret || phase == .departing
+            || phase == .awaitingSecret || phase == .shakingHands || phase == .departing
     }
 }
 
