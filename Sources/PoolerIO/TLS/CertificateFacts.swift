@@ -49,14 +49,14 @@ struct CertificateFacts: Sendable {
 
     private static func text(of name: OpaquePointer?) -> ByteString {
         let style = martlet_name_style
-        return unsafe printed { bio in unsafe X509_NAME_print_ex(bio, name, 0, style) }
+        return unsafe text { bio in unsafe X509_NAME_print_ex(bio, name, 0, style) }
     }
 
     /// What OpenSSL prints.
-    private static func printed(_ print: (OpaquePointer) -> Int32) -> ByteString {
+    private static func text(_ write: (OpaquePointer) -> Int32) -> ByteString {
         guard let bio = unsafe BIO_new(BIO_s_mem()) else { return "" }
         defer { unsafe BIO_free(bio) }
-        guard unsafe print(bio) >= 0 else { return "" }
+        guard unsafe write(bio) >= 0 else { return "" }
         var bytes = [UInt8](repeating: 0, count: unsafe BIO_ctrl_pending(bio))
         unsafe BIO_read(bio, &bytes, Int32(truncatingIfNeeded: bytes.count))
         return ByteString(bytes)
@@ -73,7 +73,7 @@ struct CertificateFacts: Sendable {
     private static func hosts(of certificate: OpaquePointer) -> ByteString {
         let index = unsafe X509_get_ext_by_NID(certificate, NID_subject_alt_name, -1)
         guard index >= 0 else { return "" }
-        return unsafe printed { bio in
+        return unsafe text { bio in
             unsafe X509V3_EXT_print(bio, X509_get_ext(certificate, index), 0, 0)
         }
     }

@@ -38,17 +38,8 @@ final class TLSFiles {
 
     /// The certificates in a file, in its order; there is at least one.
     func certificates(in path: String) throws(TLSFailure) -> [Certificate] {
-        let bytes = try bytes(of: path)
         var certificates: [Certificate] = []
-        unsafe bytes.withUnsafeBytes { bytes in
-            guard
-                let bio = unsafe BIO_new_mem_buf(
-                    bytes.baseAddress,
-                    Int32(truncatingIfNeeded: bytes.count)
-                )
-            else { return }
-            defer { unsafe BIO_free(bio) }
-            ERR_clear_error()
+        unsafe Self.read(try bytes(of: path)) { bio in
             while let pointer = unsafe PEM_read_bio_X509(bio, nil, martlet_no_password, nil) {
                 certificates.append(unsafe Certificate(adopting: pointer))
             }
@@ -64,20 +55,23 @@ final class TLSFiles {
 
     /// The private key in a file; it is the caller's.
     func key(in path: String) throws(TLSFailure) -> OpaquePointer {
-        let bytes = try bytes(of: path)
-        let key = unsafe bytes.withUnsafeBytes { bytes -> OpaquePointer? in
-            guard
-                let bio = unsafe BIO_new_mem_buf(
-                    bytes.baseAddress,
-                    Int32(truncatingIfNeeded: bytes.count)
-                )
-            else { return nil }
-            defer { unsafe BIO_free(bio) }
-            ERR_clear_error()
-            return unsafe PEM_read_bio_PrivateKey(bio, nil, martlet_no_password, nil)
+        var key: OpaquePointer?
+        unsafe Self.read(try bytes(of: path)) { bio in
+            unsafe key = PEM_read_bio_PrivateKey(bio, nil, martlet_no_password, nil)
         }
         guard let key = unsafe key else { throw .current("no private key in it", about: path) }
         return unsafe key
+    }
+
+    /// Has OpenSSL read bytes.
+    private static func read(_ bytes: [UInt8], _ body: (OpaquePointer) -> Void) {
+        unsafe bytes.withUnsafeBytes { bytes in
+            let count = Int32(truncatingIfNeeded: bytes.count)
+            guard let bio = unsafe BIO_new_mem_buf(bytes.baseAddress, count) else { return }
+            defer { unsafe BIO_free(bio) }
+            ERR_clear_error()
+            unsafe body(bio)
+        }
     }
 }
 
