@@ -194,7 +194,8 @@ class Workplace:
         certificate, key = self.folder / "pooler.crt", self.folder / "pooler.key"
         if not certificate.exists():
             command = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1"]
-            command += ["-nodes", "-subj", "/CN=bench", "-days", "2", "-keyout", key, "-out", certificate]
+            command += ["-nodes", "-days", "2", "-keyout", key, "-out", certificate, "-subj", "/CN=localhost"]
+            command += ["-addext", "subjectAltName=IP:127.0.0.1,DNS:localhost"]
             subprocess.run(command, check=True, capture_output=True)
             key.chmod(0o644)  # for the user of PgBouncer too
         return [

@@ -150,10 +150,16 @@ class Conformance:
         databases = [f"app = {server}", f"wide = {server} pool_size=4"]
         extra = [f"query_wait_timeout = {WAIT_SECONDS}", f"admin_users = {USER}",
                  *self.arguments.martlet_setting]
+        if self.arguments.tls:
+            extra += [*self.workplace.make_certificate(), "client_tls_sslmode = require"]
         return Pooler(self.workplace, "martlet", self.arguments.martlet.resolve(), databases,
                       "scram-sha-256", extra, pool_size=SERVERS, plain_secret=True)
 
-    def run(self, driver, port, wide):
+    def tls_environment(self):
+        """What makes the programs speak TLS, by libpq's variables or their own."""
+        return {"PGSSLMODE": "require", "NODE_EXTRA_CA_CERTS": str(self.workplace.folder / "pooler.crt")}
+
+    def run(self, driver, port, wide, variables=None):
         """What each client saw in each case, and how the program ended: None = well."""
         environment = {
             **os.environ, "PGHOST": "127.0.0.1", "PGPORT": str(port), "PGUSER": USER, "PGPASSWORD": PASSWORD,
@@ -162,7 +168,7 @@ class Conformance:
             "CONFORMANCE_SETTINGS": json.dumps([settings(number) for number in range(CLIENTS)]),
             "PYTHONHASHSEED": "0",  # both runs of a program go through its sets in the same order
             "PATH": f"{pathlib.Path(postgres_program('psql')).parent}:{os.environ['PATH']}",
-            **driver.environment,
+            **driver.environment, **(variables or {}),
         }
         log = f"{driver.name}-{port}"
         with (open(self.workplace.folder / f"{log}.out", "w+") as output,
@@ -197,7 +203,8 @@ class Conformance:
         private, private_end = self.run(driver, self.port, "app")
         self.new_database()
         martlet = self.start_martlet()
-        shared, shared_end = self.run(driver, martlet.port, "wide")
+        shared, shared_end = self.run(
+            driver, martlet.port, "wide", self.tls_environment() if self.arguments.tls else None)
         results = [self.judge(driver, case, private.get(case, {}), shared.get(case, {}))
                    for case in dict.fromkeys([*private, *shared])]
         if not private:
@@ -315,6 +322,7 @@ def main():
     parser.add_argument("--cases", default="", metavar="REGEX", help="cases with such names")
     parser.add_argument("--martlet", type=pathlib.Path, default=CHECKOUT / ".build/release/martlet")
     parser.add_argument("--martlet-setting", action="append", default=[], metavar="LINE")
+    parser.add_argument("--tls", action="store_true", help="TLS between the programs and Martlet")
     parser.add_argument("--log", type=pathlib.Path, metavar="FOLDER", help="keep Martlet's logs there")
     parser.add_argument("--verbose", action="store_true", help="every case, and how the expected ones differ")
     arguments = parser.parse_args()

@@ -32,6 +32,7 @@ public class DrivePgjdbc {
         Properties all = new Properties();
         all.put("user", System.getenv("PGUSER"));
         all.put("password", System.getenv("PGPASSWORD"));
+        if (System.getenv("PGSSLMODE") != null) all.put("sslmode", System.getenv("PGSSLMODE"));
         for (int index = 0; index < properties.length; index += 2) all.put(properties[index], properties[index + 1]);
         return DriverManager.getConnection("jdbc:postgresql://" + System.getenv("PGHOST") + ":"
             + System.getenv("PGPORT") + "/" + System.getenv("PGDATABASE"), all);
