@@ -47,7 +47,7 @@ public struct PoolCounters: Equatable, BitwiseCopyable, Sendable {
     public var leaks: UInt64 = 0
     /// Times that a server has refused to execute a statement prepared before tables changed.
     public var repreparations: UInt64 = 0
-    /// Notifications that the pool's listener has had for its clients, once for each client.
+    /// Notifications sent to clients, once for each client.
     public var notifications: UInt64 = 0
     /// Times that a listener was lost while clients depended on it.
     public var listenerLosses: UInt64 = 0

@@ -191,7 +191,7 @@ public let sessionMetricTable: [MetricRow] =
             "notification_count",
             \.notifications,
             .perSecond,
-            "Notifications that the pool's listener had for clients, once for each."
+            "Notifications sent to clients, once for each client."
         ),
         MetricRow(
             "listener_loss_count",

@@ -158,6 +158,9 @@ public struct ClientSubscriptions: Sendable {
     /// How much is kept, in bytes.
     public var keptByteCount: Int { queueByteCount }
 
+    /// How many notifications are kept.
+    public var keptCount: Int { queue.count }
+
     /// Whether anything is kept.
     public var hasKept: Bool { !queue.isEmpty }
 

@@ -495,7 +495,7 @@ extension Worker {
 
     private mutating func sendKept(_ slot: UInt32) {
         let entry = clients[slot].subscriptions
-        var bytes = subscriptions[entry].takeKept()
+        var bytes = takeKept(of: slot)
         if exchange(&subscriptions[entry].owesNotice, with: false) {
             var writer = ByteWriter()
             writer.noticeResponse(
@@ -517,6 +517,15 @@ extension Worker {
         if !clients[slot].hasServer { waitForReader(slot) }
     }
 
+    /// Takes what has been kept for a client, and counts it.
+    private mutating func takeKept(of slot: UInt32) -> [UInt8] {
+        let entry = clients[slot].subscriptions
+        if let pool = clients[slot].pool {
+            pools[pool].counters.notifications &+= UInt64(subscriptions[entry].keptCount)
+        }
+        return subscriptions[entry].takeKept()
+    }
+
     // MARK: What a server of a client's sends
 
     /// A client's server has sent a notification.
@@ -528,7 +537,10 @@ extension Worker {
         guard pools[pool].tracksSessions,
             pools[pool].settings.sharedListener || entry != noSlot,
             var notification = try? NotificationResponse(decoding: body)
-        else { return toClient.insert([UInt8](copying: message), among: bytes) }
+        else {
+            pools[pool].counters.notifications &+= 1
+            return toClient.insert([UInt8](copying: message), among: bytes)
+        }
         if notification.channel == shared.markerChannel {
             if entry != noSlot, let handOver = subscriptions[entry].handOver,
                 notification.payload == ByteString(String(handOver.ticket))
@@ -543,8 +555,9 @@ extension Worker {
         if entry != noSlot, subscriptions[entry].hasKept, servers[server].doubts.isEmpty,
             !subscriptions[entry].isHandingOverKept
         {
-            toClient.insert(subscriptions[entry].takeKept(), among: bytes)
+            toClient.insert(takeKept(of: slot), among: bytes)
         }
+        pools[pool].counters.notifications &+= 1
         let own = servers[server].cancelKey?.processID ?? 0
         notification.processID = sender(
             of: received(notification, from: server),

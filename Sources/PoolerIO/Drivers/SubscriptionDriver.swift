@@ -279,7 +279,6 @@ extension Worker {
             guard !audience.isEmpty else { return }
             let notification = received(message, from: slot)
             for (worker, clients) in audience {
-                pools[pool].counters.notifications &+= UInt64(clients.count)
                 shared.post(.notified(clients, notification), to: worker)
             }
         case .errorResponse:
