@@ -180,6 +180,10 @@ extension Worker {
         let client = servers[slot].hasClient ? clients[servers[slot].client].id : nil
         defer { if let client { resumeHeldBack(client) } }
         if isDying {
+            // The client takes its settings along, those that have just been replayed, too.
+            if isTaskDone, case .replaying(let changes) = servers[slot].task {
+                applyReplay(changes, on: slot)
+            }
             closeDyingServer(slot)
         } else if mustRestore {
             let generation = servers[slot].id.generation
@@ -514,11 +518,7 @@ extension Worker {
         _ changes: [SettingsChange],
         _ error: ErrorResponse?
     ) {
-        if error == nil {
-            let old = servers[slot].settings
-            servers[slot].settings = states.applying(changes, to: old)
-            states.release(old)
-        }
+        if error == nil { applyReplay(changes, on: slot) }
         guard servers[slot].hasClient else { return resetOrFree(slot) }
         let client = servers[slot].client
         if var error {
@@ -529,6 +529,13 @@ extension Worker {
         }
         adoptSettings(client, from: slot)
         if clients[client].isPreparing { serverIsReady(for: client) }
+    }
+
+    /// The server has made `changes` of its settings.
+    private mutating func applyReplay(_ changes: [SettingsChange], on slot: UInt32) {
+        let old = servers[slot].settings
+        servers[slot].settings = states.applying(changes, to: old)
+        states.release(old)
     }
 
     /// The client's own request is under way behind a replay that failed: nobody may see what it gives,

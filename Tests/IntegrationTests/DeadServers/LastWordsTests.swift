@@ -1,5 +1,6 @@
 // What a dying server says last reaches the client that it concerns, and no other.
 
+import Synchronization
 import Testing
 
 @Suite struct LastWordsTests {
@@ -68,10 +69,47 @@ import Testing
         }
     }
 
-    private static func login(_ pooler: Pooler) throws -> RawClient {
+    /// A server dies right behind its answers to a replay and to the client's query: the client goes
+    /// on with its own settings, not with those that the server had before.
+    @Test func behindAReplayTheyLeaveTheClientItsSettings() throws {
+        let isDying = Flag()
+        let replays = Mutex<[String]>([])
+        let server = try ScriptedServer { connection in
+            connection.letIn()
+            var answers: [UInt8] = []
+            while let message = connection.receive() {
+                guard message.type == "Q" else { continue }
+                if connection.number > 1 { replays.withLock { $0.append(message.text) } }
+                answers += Backend.answer("1")
+                if isDying.value && connection.number == 1 {
+                    guard message.text == "select 2" else { continue }
+                    connection.send(answers + Backend.fatal("going down"))
+                    return pause(.milliseconds(300))
+                }
+                connection.send(exchange(&answers, with: []))
+            }
+        }
+        try withPooler(["default_pool_size": "1"], databases: ["app": server.database]) { pooler in
+            let clients = try ["3MB", "4MB"].map { try Self.login(pooler, memory: $0) }
+            for client in clients {
+                try client.finishLogin()
+                try client.send(Frontend.query("select 1"))
+                _ = try client.receiveUntilReady()
+            }
+            isDying.value = true
+            for number in 2...3 {
+                try clients[0].send(Frontend.query("select \(number)"))
+                try #expect(clients[0].receiveUntilReady().rows == [["1"]])
+            }
+            let replay = replays.withLock { $0.first { $0.contains("set_config") } }
+            #expect(replay?.contains("'work_mem','3MB'") == true, "\(replay ?? "none")")
+        }
+    }
+
+    private static func login(_ pooler: Pooler, memory: String = "3MB") throws -> RawClient {
         let client = try pooler.rawConnect()
         try client.send(
-            Frontend.startup([("user", "app"), ("database", "app"), ("work_mem", "3MB")])
+            Frontend.startup([("user", "app"), ("database", "app"), ("work_mem", memory)])
         )
         return client
     }
