@@ -367,10 +367,13 @@ extension Worker {
     ) -> Bool {
         guard let entry = entry(named: name, of: slot) else { return true }
         let names = clients[slot].names
-        let effects = statementNames[names].effects(of: entry)
-        guard !effects.isDisjoint(with: SessionDoubts.relevantEffects) else { return true }
-        let statement = statementNames[names].slot(of: entry)
-        return noteExecution(of: statement, effects, with: values, from: slot, among: bytes)
+        return noteExecution(
+            of: statementNames[names].slot(of: entry),
+            statementNames[names].effects(of: entry),
+            with: values,
+            from: slot,
+            among: bytes
+        )
     }
 
     /// What a client means by the name of a prepared statement.

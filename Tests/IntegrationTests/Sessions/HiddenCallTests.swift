@@ -97,6 +97,8 @@ import Testing
             // Prepared as well.
             try #expect(client.prepare("p", statement).error == nil)
             try #expect(client.executePrepared("p").error == nil)
+            // On the other server, and then on that one again.
+            try #expect(client.value(Self.question) == "new")
             try move()
             try #expect(client.value(Self.question) == "new")
         }
