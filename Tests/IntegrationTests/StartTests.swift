@@ -139,6 +139,12 @@ import Testing
         arguments: [true, false]
     )
     func aURLInsteadOfAFile(asArgument: Bool) throws {
+        var claim: Claim?
+        eventually("no other test run uses the port") {
+            claim = Claim("port-6543")
+            return claim != nil
+        }
+        defer { withExtendedLifetime(claim) {} }
         let server = try PostgresServer.shared.get()
         let url =
             "postgres://app:\(PostgresServer.password(of: "app"))@127.0.0.1:\(server.port)/app"

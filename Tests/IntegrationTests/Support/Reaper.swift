@@ -82,37 +82,3 @@ enum ScratchDirectory {
         return path
     }
 }
-
-/// TCP ports nobody listens on, below the kernel's range for outgoing connections.
-enum Ports {
-    private static let last = Atomic<Int>(10_000 + Int(getpid() &* 97 % 2_000) * 10)
-
-    static func free() -> Int {
-        while true {
-            let port = last.add(1, ordering: .relaxed).newValue
-            if isFree(port) { return port }
-        }
-    }
-
-    static func isFree(_ port: Int) -> Bool {
-        // A child spawned meanwhile must not inherit the port.
-        let type = Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue)
-        let descriptor = socket(AF_INET, type, 0)
-        defer { close(descriptor) }
-        var address = sockaddr_in(loopbackPort: port)
-        return withUnsafePointer(to: &address) { pointer in
-            pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
-                bind(descriptor, $0, socklen_t(MemoryLayout<sockaddr_in>.size)) == 0
-            }
-        }
-    }
-}
-
-extension sockaddr_in {
-    init(loopbackPort port: Int) {
-        self.init()
-        sin_family = sa_family_t(AF_INET)
-        sin_port = in_port_t(port).bigEndian
-        sin_addr.s_addr = in_addr_t(0x7f00_0001).bigEndian
-    }
-}
