@@ -293,10 +293,15 @@ final class Pooler {
         try connect(user: user, database: "pgbouncer")
     }
 
-    /// Rows of a SHOW command as dictionaries.
+    /// Rows of a SHOW command as dictionaries: how it is when every worker has handled what its sockets
+    /// had when this was called.
+    ///
+    /// SHOW is answered when all workers have reported, which they do at the beginning of a turn, before
+    /// they look at their sockets. So they are asked twice.
     func show(_ what: String) throws -> [[String: String]] {
         let console = try console()
         defer { console.close() }
+        _ = try console.execute("SHOW SERVERS")
         let result = try console.execute("SHOW \(what)")
         if let error = result.error { throw QueryFailed(statement: "SHOW \(what)", error: error) }
         return result.records
@@ -320,11 +325,7 @@ final class Pooler {
     }
 
     /// Comes back when every worker has handled what its sockets had when this was called.
-    ///
-    /// SHOW is answered when all workers have reported, which they do at the beginning of a turn.
-    func settle() throws {
-        for _ in 0..<2 { _ = try show("SERVERS") }
-    }
+    func settle() throws { _ = try show("SERVERS") }
 
     fileprivate func stop() -> ExitStatus {
         connections.forEach { $0.close() }
