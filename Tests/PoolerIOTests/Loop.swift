@@ -146,6 +146,13 @@ extension Loop.Connection {
         return Array(bytes.prefix(max(0, count)))
     }
 
+    /// What comes at the other end while the loop stands still; nil at its end.
+    func peerAwaits() throws -> [UInt8]? {
+        var entry = pollfd(fd: peer, events: Int16(POLLIN), revents: 0)
+        guard poll(&entry, 1, 60_000) == 1 else { throw LoopError(what: "nothing came") }
+        return peerReceives()
+    }
+
     /// - Returns: how many bytes were sent.
     @discardableResult
     func peerSends(_ bytes: ArraySlice<UInt8>) -> Int {

@@ -29,7 +29,8 @@ import Testing
             try owner.query("commit")
             try #expect(waiter.receive().error == nil)
             let lines = try Self.lines(pooler)
-            #expect(lines.count == 1)
+            // On a busy machine the owner's queries may be slow, too.
+            #expect(lines.allSatisfy { Self.milliseconds("query", $0) >= 200 }, "\(lines)")
             let line = try #require(lines.last)
             #expect(Self.milliseconds("wait", line) >= 400)
             #expect(Self.milliseconds("server", line) >= 290)
@@ -45,10 +46,15 @@ import Testing
         try withPooler(settings) { pooler in
             let client = try pooler.connect()
             pause(.milliseconds(300))
-            for _ in 1...3 { try client.query("select 1") }
+            let times = try (1...3).map { _ in
+                try duration { try client.query("select 1") } / .milliseconds(1)
+            }
             let lines = try Self.lines(pooler)
             #expect(lines.count == 3)
-            for line in lines { #expect(Self.milliseconds("wait", line) < 250) }
+            // The pooler looks at the clock once in a turn.
+            for (line, time) in zip(lines, times) {
+                #expect((0..<time + 100).contains(Self.milliseconds("wait", line)), "\(line)")
+            }
         }
     }
 

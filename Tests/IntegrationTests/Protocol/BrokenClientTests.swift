@@ -232,7 +232,9 @@ import Testing
                 #expect(client.isClosed())
             }
             #expect(pooler.log.contains("client_login_timeout"))
-            try #expect(pooler.connect().value("select 1") == "1")
+            try eventually("others get in, in time on a busy machine, too") {
+                try pooler.loginFailure() == nil
+            }
         }
     }
 

@@ -1,5 +1,6 @@
 // A database for pgbench that no other test uses.
 
+import Glibc
 import Testing
 
 /// A database of one test's own, with pgbench's tables.
@@ -29,4 +30,9 @@ struct LoadDatabase {
         let outcome = try run(["pgbench", "-i", "-q"], environment: environment(pooler))
         #expect(outcome.succeeded, "\(outcome.errors)")
     }
+}
+
+extension ChildProcess {
+    /// Has pgbench end in good order and report, as it does when its time (-T) is up.
+    func endPgbench() { send(signal: SIGALRM) }
 }

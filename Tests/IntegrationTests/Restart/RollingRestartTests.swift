@@ -29,7 +29,7 @@ import Testing
         let database = try LoadDatabase("rolling_restart")
         try withPooler(["so_reuseport": "1"], databases: [database.name: ""]) { pooler in
             try database.fill(pooler)
-            let first = try load(database, pooler, seconds: 3, "first")
+            let first = try load(database, pooler, seconds: 600, "first")
             let client = try pooler.connect()
             // The same again, with a Unix socket of its own.
             let folder = pooler.directory + "/second"
@@ -66,6 +66,8 @@ import Testing
             )
             let other = try load(database, pooler, seconds: 2, "other")
             try expectNoFailure(other, pooler, "other")
+            #expect(!first.hasExited)
+            first.endPgbench()
             try expectNoFailure(first, pooler, "first")
             #expect(!pooler.hasExited)
             try #expect(client.value("select 1") == "1")

@@ -17,16 +17,23 @@ import Testing
             try database.fill(pooler)
             let output = pooler.directory + "/pgbench"
             let load = try ChildProcess(
-                ["pgbench", "-n", "-c", "12", "-j", "2", "-T", "6", "-M", mode],
+                ["pgbench", "-n", "-c", "12", "-j", "2", "-T", "600", "-M", mode],
                 environment: database.environment(pooler),
                 output: output
             )
             let client = try pooler.connect(database: database.name)
-            try eventually("the load has begun") {
-                try client.value("select count(*) > 50 from pgbench_history") == "t"
+            func waitForLoad() throws {
+                let before = try client.value("select count(*) from pgbench_history") ?? ""
+                try eventually("the load goes on") {
+                    let isMore = "select count(*) > \(before) + 50 from pgbench_history"
+                    return try client.value(isMore) == "t"
+                }
             }
+            try waitForLoad()
             for _ in 0..<3 { try pooler.takeOver() }
+            try waitForLoad()
             #expect(!load.hasExited)
+            load.endPgbench()
             let status = try load.waitForExit(within: .patience)
             let text = try String(contentsOfFile: output, encoding: .utf8)
             #expect(status == .exited(0), "\(text)")

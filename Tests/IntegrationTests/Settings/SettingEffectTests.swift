@@ -27,7 +27,7 @@ import Testing
     @Test func cancelWaitTimeout() throws {
         let server = try PostgresServer()
         defer { server.stop() }
-        try withPooler(["cancel_wait_timeout": "1"], server: server) { pooler in
+        try withPooler(["cancel_wait_timeout": "3"], server: server) { pooler in
             let client = try pooler.rawLogin()
             try client.send(Frontend.query("select pg_backend_pid()"))
             let row = try client.receiveUntilReady().rows.first

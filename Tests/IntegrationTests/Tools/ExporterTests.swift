@@ -1,6 +1,7 @@
 // What reads the console: exporters with drivers that speak the extended protocol, scripts around psql.
 
 import Foundation
+import Glibc
 import PoolerCore
 import Testing
 
@@ -30,20 +31,19 @@ import Testing
         }
     }
 
+    private static func environment(_ pooler: Pooler) -> [String: String] {
+        [
+            "PGHOST": "127.0.0.1", "PGPORT": String(pooler.port), "PGUSER": "stats",
+            "PGDATABASE": "pgbouncer",
+        ]
+    }
+
     private static func psql(
         _ pooler: Pooler,
         _ options: [String],
-        input: String,
-        through command: [String] = []
+        input: String
     ) throws -> CommandOutcome {
-        try run(
-            command + ["psql", "-X"] + options,
-            environment: [
-                "PGHOST": "127.0.0.1", "PGPORT": String(pooler.port), "PGUSER": "stats",
-                "PGDATABASE": "pgbouncer",
-            ],
-            input: input
-        )
+        try run(["psql", "-X"] + options, environment: environment(pooler), input: input)
     }
 
     /// As check_postgres asks: a file, no headings, a separator of its own.
@@ -67,14 +67,22 @@ import Testing
     /// psql's \watch, until somebody presses Ctrl-C.
     @Test func repeatedly() throws {
         try withPooler { pooler in
-            let outcome = try Self.psql(
-                pooler,
-                [],
-                input: "SHOW LISTS \\watch 0.2\n",
-                through: ["timeout", "--signal=INT", "3"]
+            let input = try ScratchFile("watch.sql", "SHOW LISTS \\watch 0.2\n")
+            let (output, errors) = (pooler.directory + "/output", pooler.directory + "/errors")
+            let psql = try ChildProcess(
+                ["psql", "-X"],
+                environment: Self.environment(pooler),
+                input: input.path,
+                output: output,
+                errors: errors
             )
-            #expect(outcome.output.components(separatedBy: "used_clients").count > 3)
-            #expect(outcome.errors.isEmpty)
+            try eventually("it has been shown three times") {
+                try String(contentsOfFile: output, encoding: .utf8)
+                    .components(separatedBy: "used_clients").count > 3
+            }
+            psql.send(signal: SIGINT)
+            _ = try psql.waitForExit(within: .patience)
+            try #expect(String(contentsOfFile: errors, encoding: .utf8).isEmpty)
         }
     }
 
