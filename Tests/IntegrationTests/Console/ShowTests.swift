@@ -223,7 +223,7 @@ import Testing
             try owner.query("commit")
             try #expect(waiter.receive().value == "1")
             try #expect(idle.value("select 1") == "1")
-            try #expect(pooler.pool()["sv_idle"] == "1")
+            try eventually("the server is free") { try pooler.pool()["sv_idle"] == "1" }
         }
     }
 

@@ -26,7 +26,7 @@ import Testing
     /// that is about to close.
     @Test func behindTheAnswerTheyConcernNobody() throws {
         let server = try Self.serverThatDiesFirst()
-        try withPooler(["default_pool_size": "1"], databases: ["app": server.database]) { pooler in
+        try withPooler(["default_pool_size": "1"], before: server) { pooler in
             let first = try pooler.rawLogin()
             let second = try pooler.rawLogin()
             try first.send(Frontend.query("select 1"))
@@ -50,7 +50,7 @@ import Testing
                 connection.send(Backend.answer("1"))
             }
         }
-        try withPooler(["default_pool_size": "1"], databases: ["app": server.database]) { pooler in
+        try withPooler(["default_pool_size": "1"], before: server) { pooler in
             let clients = try ["a", "b"].map { name in
                 let client = try pooler.rawConnect()
                 try client.send(
@@ -120,7 +120,7 @@ import Testing
     func behindTheConsentToALoginTheyConcernNobody(mode: String) throws {
         let server = try Self.serverThatDiesFirst()
         let settings = ["default_pool_size": "1", "pool_mode": mode]
-        try withPooler(settings, databases: ["app": server.database]) { pooler in
+        try withPooler(settings, before: server) { pooler in
             let client = try Self.login(pooler)
             try client.send(Frontend.query("select 2"))
             if mode == "session" {
@@ -147,7 +147,7 @@ import Testing
             }
         }
         let settings = ["default_pool_size": "1", "pool_mode": "session"]
-        try withPooler(settings, databases: ["app": server.database]) { pooler in
+        try withPooler(settings, before: server) { pooler in
             let client = try Self.login(pooler)
             try client.finishLogin()
             try client.send(Frontend.query("reset all"))

@@ -22,7 +22,7 @@ import Testing
                 isSecond = true
             }
         }
-        try withPooler(["default_pool_size": "1"], databases: ["app": server.database]) { pooler in
+        try withPooler(["default_pool_size": "1"], before: server) { pooler in
             let client = try pooler.rawLogin()
             for _ in 0..<2 {
                 try client.send(Frontend.query("select 1"))
@@ -47,7 +47,7 @@ import Testing
                 connection.send(Array(Backend.notice[8...]))
             }
         }
-        try withPooler(["default_pool_size": "1"], databases: ["app": server.database]) { pooler in
+        try withPooler(["default_pool_size": "1"], before: server) { pooler in
             let client = try pooler.rawLogin()
             try client.send(Frontend.query("select 1"))
             _ = try client.receiveUntilReady()
@@ -63,7 +63,7 @@ import Testing
             connection.send(Array(Backend.row(String(repeating: "v", count: 100))[..<40]))
             pause(.milliseconds(200))
         }
-        try withPooler(databases: ["app": server.database]) { pooler in
+        try withPooler(before: server) { pooler in
             let client = try pooler.rawLogin()
             try client.send(Frontend.query("select 1"))
             #expect(throws: ConnectionEnded.self) { try client.receive() }
@@ -77,7 +77,7 @@ import Testing
             answerQueries(connection)
         }
         let settings = ["default_pool_size": "1", "max_client_conn": "3000"]
-        try withPooler(settings, databases: ["app": server.database]) { pooler in
+        try withPooler(settings, before: server) { pooler in
             var clients: [RawClient] = []
             for _ in 0..<DescriptorLimit.connectionCount(upTo: 2_500) {
                 let client = try pooler.rawConnect()
@@ -103,7 +103,7 @@ import Testing
             "default_pool_size": "1", "server_check_query": "check", "server_check_delay": "1",
             "server_connect_timeout": "2",
         ]
-        try withPooler(settings, databases: ["app": server.database]) { pooler in
+        try withPooler(settings, before: server) { pooler in
             let first = try pooler.rawLogin()
             try first.send(Frontend.query("a"))
             _ = try first.receiveUntilReady()

@@ -172,13 +172,16 @@ import Testing
     }
 
     @Test func idleServersAreTakenLastInFirstOut() throws {
-        try withPooler(["default_pool_size": "3"]) { pooler in
+        try withPooler(["default_pool_size": "3", "audit_interval": "0"]) { pooler in
             try #expect(Self.serversUsed(by: pooler).count == 1)
         }
     }
 
     @Test func idleServersAreTakenRoundRobin() throws {
-        try withPooler(["default_pool_size": "3", "server_round_robin": "1"]) { pooler in
+        let settings = [
+            "default_pool_size": "3", "server_round_robin": "1", "audit_interval": "0",
+        ]
+        try withPooler(settings) { pooler in
             try #expect(Self.serversUsed(by: pooler).count == 3)
         }
     }

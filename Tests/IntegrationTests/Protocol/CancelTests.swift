@@ -158,7 +158,7 @@ import Testing
                 connection.send(Backend.answer("1"))
             }
         }
-        try withPooler(["default_pool_size": "1"], databases: ["app": server.database]) { pooler in
+        try withPooler(["default_pool_size": "1"], before: server) { pooler in
             // The first login waits for the server; later ones do not.
             _ = try pooler.rawLogin()
             let client = try pooler.rawConnect()

@@ -95,6 +95,7 @@ import Testing
     @Test func isolatedServersAreNotReplacedWithoutNeed() throws {
         let settings = [
             "default_pool_size": "2", "workers": "1", "isolate_custom_settings": "1",
+            "audit_interval": "0",
         ]
         try withPooler(settings) { pooler in
             let (one, two) = (try pooler.connect(), try pooler.connect())

@@ -34,7 +34,7 @@ import Testing
             }
             try client.query(end)
             try eventually("unpinned") { try pooler.show("PINS").isEmpty }
-            try #expect(pooler.pool()["sv_idle"] == "2")
+            try eventually("both servers are free") { try pooler.pool()["sv_idle"] == "2" }
             #expect(pooler.log.contains("pinned (\(reasons)) by: \(begin)"))
         }
     }

@@ -2,6 +2,7 @@
 
 import Foundation
 import Glibc
+import Testing
 
 /// One connection of the pooler to a scripted server.
 struct ScriptedConnection {
@@ -132,6 +133,21 @@ final class ScriptedServer: @unchecked Sendable {
     var database: String {
         "host=127.0.0.1 port=\(port) dbname=app server_tls_sslmode=disable"
     }
+}
+
+/// Runs a test against a pooler before a scripted server, which audits would get no answer from.
+func withPooler(
+    _ settings: [String: String] = [:],
+    before server: ScriptedServer,
+    sourceLocation: SourceLocation = #_sourceLocation,
+    _ body: (Pooler) throws -> Void
+) throws {
+    try withPooler(
+        settings.merging(["audit_interval": "0"]) { $1 },
+        databases: ["app": server.database],
+        sourceLocation: sourceLocation,
+        body
+    )
 }
 
 /// Answers every Query with one row.
