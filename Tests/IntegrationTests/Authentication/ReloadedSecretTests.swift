@@ -15,6 +15,10 @@ import Testing
         _ stored: StoredSecret
     ) throws {
         let server = try PostgresServer.shared.get()
+        // A login that is still under way would fail, and be right to.
+        try eventually("no server is logging in") {
+            try pooler.show("POOLS").allSatisfy { $0["sv_login"] == "0" }
+        }
         try server.query("alter role \(name) password '\(password)'")
         let verifier = try server.value(
             "select rolpassword from pg_authid where rolname = '\(name)'"

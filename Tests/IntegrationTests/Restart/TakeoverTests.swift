@@ -119,7 +119,10 @@ import Testing
             try slow.send(gate.statement)
             try gate.waitForClients(1)
             let old = try pooler.startTakeover()
-            // It takes clients, and keeps to the limit that the old one's server counts for.
+            eventually("the new process takes clients") {
+                pooler.log.contains("has begun to take clients")
+            }
+            // It keeps to the limit that the old one's server counts for.
             let others = try pooler.connect(2)
             for other in others { try other.send("select pg_backend_pid()") }
             let pids = try others.map { try $0.receive().rows[0][0] }

@@ -49,7 +49,7 @@ final class SessionDatabase {
             select count(*) from pg_stat_activity
             where datname = current_database() and pid <> pg_backend_pid()
             """
-        let deadline = Deadline(in: .seconds(10))
+        let deadline = Deadline(in: .patience)
         while try superuser.value(others) != "0" {
             if deadline.hasPassed {
                 let left = try superuser.query(

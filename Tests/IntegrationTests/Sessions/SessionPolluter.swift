@@ -39,7 +39,6 @@ final class SessionPolluter {
     {
         func login() throws -> RawClient {
             let client = try RawClient(port: port)
-            client.timeout = .seconds(10)
             try client.login(user: user, database: database)
             return client
         }

@@ -8,12 +8,11 @@ struct SessionRun {
     private var status: String?
 
     /// How long notifications that are missing in the end are waited for.
-    private static let notificationLimit = Duration.milliseconds(500)
+    private static let notificationLimit = Duration.seconds(5)
 
     private init(_ script: SessionScript, port: Int) throws {
         self.script = script
         client = try RawClient(port: port)
-        client.timeout = .seconds(10)
     }
 
     /// Runs `script` and returns what was answered.

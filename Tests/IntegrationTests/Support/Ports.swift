@@ -7,20 +7,23 @@ import Synchronization
 /// TCP ports nobody listens on, below the kernel's range for outgoing connections.
 enum Ports {
     private static let numbers = stride(from: 10_000, to: 32_000, by: 1_000)
-    private static let unused = Mutex<(claim: Claim?, ports: Range<Int>)>((nil, 0..<0))
+    private static let state = Mutex<(claims: [Claim], unused: Range<Int>)>(([], 0..<0))
 
     static func free() -> Int {
-        unused.withLock { unused in
+        state.withLock { state in
             while true {
-                if unused.ports.isEmpty { unused = claimPorts() }
-                let port = unused.ports.lowerBound
-                unused.ports = (port + 1)..<unused.ports.upperBound
+                if state.unused.isEmpty {
+                    let (claim, ports) = claimPorts()
+                    state = (state.claims + [claim], ports)
+                }
+                let port = state.unused.lowerBound
+                state.unused = (port + 1)..<state.unused.upperBound
                 if isFree(port) { return port }
             }
         }
     }
 
-    private static func claimPorts() -> (Claim?, Range<Int>) {
+    private static func claimPorts() -> (Claim, Range<Int>) {
         for first in numbers {
             if let claim = Claim("ports-\(first)") { return (claim, first..<(first + 1_000)) }
         }
