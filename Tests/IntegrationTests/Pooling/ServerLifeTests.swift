@@ -55,7 +55,7 @@ import Testing
     @Test func theCheckQueryRunsAfterItsDelay() throws {
         let settings = [
             "server_check_query": "select 'martlet check'", "server_check_delay": "0",
-            "default_pool_size": "1",
+            "default_pool_size": "1", "audit_interval": "0",
         ]
         try withPooler(settings) { pooler in
             let client = try pooler.connect()

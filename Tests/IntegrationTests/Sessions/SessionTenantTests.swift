@@ -7,6 +7,8 @@ import Testing
 @Suite struct SessionTenantTests {
     /// Enough that no server is two times in a row with the same client.
     private static let tenantCount = 8
+    /// So many transactions, or more, show something.
+    private static let leastCount = 51
 
     @Test(arguments: [false, true])
     func everyTenantFindsItsOwnSession(killsServers: Bool) throws {
@@ -54,7 +56,7 @@ import Testing
                 for finding in tenancy.record.findings {
                     Issue.record("seed \(plan.seed): \(finding.text)")
                 }
-                #expect(tenancy.record[.transaction] > 50)
+                #expect(tenancy.record[.transaction] >= Self.leastCount)
                 #expect(killsServers || tenancy.record[.lostServer] == 0)
                 try eventually("no server is taken") {
                     try pooler.pool(user: "trusty", database: name)["sv_active"] == "0"
@@ -67,7 +69,10 @@ import Testing
     private func operate(_ tenancy: SessionTenancy, _ plan: StressPlan, _ pooler: Pooler) throws {
         var random = plan.random(for: -1)
         let end = Deadline(in: .seconds(plan.seconds) / 4)
-        while !end.hasPassed && !tenancy.record.isOver {
+        let limit = Deadline(in: .seconds(plan.seconds) + .patience)
+        // On a busy machine it takes longer until there is something to see.
+        while !end.hasPassed || tenancy.record[.transaction] < Self.leastCount {
+            if limit.hasPassed || tenancy.record.isOver { return }
             pause(.milliseconds(random.number(20...120)))
             guard tenancy.killsServers else { continue }
             try pooler.server.query(
