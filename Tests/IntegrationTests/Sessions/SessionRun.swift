@@ -8,7 +8,7 @@ struct SessionRun {
     private var status: String?
 
     /// How long notifications that are missing in the end are waited for.
-    private static let notificationLimit = Duration.seconds(5)
+    private static let notificationLimit = Duration.seconds(2)
 
     private init(_ script: SessionScript, port: Int) throws {
         self.script = script
