@@ -75,7 +75,12 @@ extension Worker {
         if !effects.isDisjoint(with: .mayNotify), !expectNotifications(from: server, by: slot) {
             return false
         }
-        if !effects.isDisjoint(with: .needsChannels), lacksChannels(server, of: slot) {
+        let end = offset + header.messageByteCount
+        if lacksChannels(server, of: slot),
+            !effects.isDisjoint(with: .needsChannels)
+                || beginsBatch(request, on: server)
+                    && batchNeedsChannels(behind: end, of: bytes, from: slot)
+        {
             guard !servers[server].machine.owesClient else {
                 // Only between transactions. Within a batch nothing can be awaited.
                 guard servers[server].machine.endsWithReady else { return true }
@@ -86,6 +91,43 @@ extension Worker {
         }
         // The server has to be asked what became of them.
         if !effects.isDisjoint(with: .dropsChannels) { servers[server].doubts.add(.listen) }
+        return true
+    }
+
+    /// Whether a message is the first of those up to the next Sync.
+    private func beginsBatch(_ request: ClientRequest, on server: UInt32) -> Bool {
+        switch request {
+        case .extended, .named:
+            !servers[server].machine.owesClient || servers[server].machine.endsWithReady
+        case .query, .sync, .flush, .execute, .copyData, .copyEnd, .terminate: false
+        }
+    }
+
+    /// Whether what stands behind the first message of a batch needs the client's channels.
+    ///
+    /// Once the batch has begun it is too late. What has not arrived may need them.
+    private func batchNeedsChannels(
+        behind start: Int,
+        of bytes: RawSpan,
+        from slot: UInt32
+    ) -> Bool {
+        var offset = start
+        while let header = try? MessageHeader(peeking: bytes, at: offset, limit: Int(Int32.max)) {
+            let request: ClientRequest? =
+                switch FrontendMessageType(rawValue: header.typeByte) {
+                case .parse: .extended(.parse)
+                case .bind: .named(.bind)
+                case .query, .functionCall: .query
+                case .sync: .sync
+                default: nil
+                }
+            if let request {
+                let effects = effects(of: request, header, at: offset, of: bytes, from: slot)
+                if !effects.isDisjoint(with: .needsChannels) { return true }
+                if request == .sync { return false }
+            }
+            offset += header.messageByteCount
+        }
         return true
     }
 

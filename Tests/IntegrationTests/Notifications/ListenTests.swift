@@ -172,6 +172,37 @@ import Testing
         }
     }
 
+    /// What is up to one Sync is one transaction, whatever stands first in it, and however it arrives.
+    @Test(arguments: [
+        (["select 1", "unlisten a"], []), (["select 1", "unlisten *"], []),
+        (["listen a", "unlisten *"], []), (["listen b", "unlisten a"], ["b"]),
+        (["unlisten *", "listen b"], ["b"]), (["listen b", "unlisten a", "select 1/0"], ["a"]),
+        (["select 1", "listen b"], ["a", "b"]), (["select 1", "select 2"], ["a"]),
+    ])
+    func batchesChangeChannels(_ statements: [String], _ channels: [String]) throws {
+        try withPooler(["default_pool_size": "2"]) { pooler in
+            for isCut in [false, true] {
+                let client = try pooler.listeningClient()
+                try client.listen("a")
+                let messages = statements.map {
+                    Frontend.parse("", $0) + Frontend.bind("") + Frontend.execute()
+                }
+                let rest = messages[1...].flatMap(\.self) + Frontend.sync
+                if isCut {
+                    try client.raw.send(messages[0])
+                    try pooler.settle()
+                    try client.raw.send(rest)
+                } else {
+                    try client.raw.send(messages[0] + rest)
+                }
+                _ = try client.raw.receiveUntilReady()
+                let rows = try client.perform("select pg_listening_channels()")
+                #expect(rows.map { $0[0] ?? "" }.sorted() == channels, "\(isCut)")
+                try #expect(pooler.show("PINS").isEmpty)
+            }
+        }
+    }
+
     @Test func notificationsComeBetweenTransactions() throws {
         try withPooler(["default_pool_size": "2"]) { pooler in
             let client = try pooler.listeningClient()
