@@ -41,9 +41,16 @@ public struct IdleServers {
         entries.append(Entry(server: server, settings: settings, customNames: customNames))
     }
 
+    /// Whether there are servers, but none of the last few is in the state `settings`.
+    public func lacks(_ settings: SettingsID) -> Bool {
+        guard let last = entries.last, last.settings != settings else { return false }
+        return !entries.suffix(Self.preferenceDepth).contains { $0.settings == settings }
+    }
+
     /// Takes the server that was used last, or, of the last few, the one that fits best: it knows no
     /// custom setting that the client has not touched, and its session is in the state `settings`,
-    /// so that nothing has to be replayed.
+    /// so that nothing has to be replayed. Where none is in that state, it is the one that has been
+    /// free for longest.
     ///
     /// - Parameters:
     ///   - customNames: the custom settings that the client has touched.
@@ -63,7 +70,9 @@ public struct IdleServers {
         let depth = insisting ? entries.count : Self.preferenceDepth
         for index in entries.indices.suffix(depth).dropLast().reversed() {
             let rank = entries[index].rank(settings, customNames)
-            if rank > bestRank { (best, bestRank) = (index, rank) }
+            // Of those that do not fit, the one that is missed least.
+            let isMissedLess = rank == bestRank && entries[index].settings != settings
+            if rank > bestRank || isMissedLess { (best, bestRank) = (index, rank) }
         }
         if insisting, !customNames.isSuperset(of: entries[best].customNames) { return nil }
         return entries.remove(at: best).server

@@ -1,32 +1,44 @@
-// A free server whose settings no waiting client has can be given to the first in line, which costs a
-// query that replays the settings, or be kept for a moment: often a client with these settings asks
-// next. What pays depends on the load, so that it is learned.
+// A server and a client whose settings differ can be joined at once, which costs a query that replays
+// the settings, or both wait for a moment: often one that fits comes next. What pays depends on the
+// load, so that it is learned.
 
-/// Whether a free server is worth keeping for a moment for a client that has its settings.
+/// How long a replay takes, which is how long it is worth to wait for one not to be needed.
+public struct ReplayTime: Sendable {
+    /// Eight times the mean of the last few, in microseconds.
+    private var sum: Microseconds = 8 * 100
+    private static let longest: Microseconds = 5_000
+
+    public init() {}
+
+    /// A replay has been answered.
+    ///
+    /// - Parameter time: how long that took, in microseconds.
+    public mutating func add(_ time: Microseconds) {
+        sum += min(max(time, 0), Self.longest) - sum / 8
+    }
+
+    /// How long it is still worth to wait, in microseconds; 0 when the moment is over.
+    ///
+    /// - Parameter start: when the wait began.
+    public func left(since start: Microseconds, now: Microseconds) -> Microseconds {
+        let mean = sum / 8
+        return max(0, min(mean, mean - (now - start)))
+    }
+}
+
+/// Whether it is worth to wait for a moment for a server or a client with the same settings.
 public struct Patience: Sendable {
     private var score = Self.highestScore
     private var refusals = 0
 
     public init() {}
 
-    /// How long a server is kept at most, in microseconds.
-    ///
-    /// A replay takes about as long: to have kept it in vain costs no more than not to have tried.
-    private static let longestTime: Microseconds = 100
-
-    /// How long a server may still be kept; 0 when the moment is over.
-    ///
-    /// - Parameter time: since when it has been kept.
-    public static func timeLeft(since time: Microseconds, now: Microseconds) -> Microseconds {
-        max(0, min(longestTime, longestTime - (now - time)))
-    }
-
     private static let highestScore = 16
-    /// Below this, servers are kept now and then only, to learn whether it would pay again.
+    /// Below this it is tried now and then only, to learn whether it would pay again.
     private static let leastScore = 8
     private static let trialPeriod = 16
 
-    /// Whether to keep the next server; to be asked once for each.
+    /// Whether to wait the next time; to be asked once for each.
     public mutating func isWorthwhile() -> Bool {
         if score >= Self.leastScore { return true }
         refusals += 1
@@ -35,9 +47,9 @@ public struct Patience: Sendable {
         return true
     }
 
-    /// A server is kept no longer.
+    /// A wait is over.
     ///
-    /// - Parameter wasRewarded: whether a client with its settings has got it.
+    /// - Parameter wasRewarded: whether one with the same settings has come.
     public mutating func ended(wasRewarded: Bool) {
         score = wasRewarded ? min(score + 2, Self.highestScore) : max(score - 1, 0)
     }

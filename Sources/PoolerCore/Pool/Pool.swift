@@ -41,6 +41,25 @@ public enum Assignment: Equatable, Sendable {
     case fail(CloseReason)
 }
 
+/// What has to be looked at before a server of a pool is taken or freed.
+public struct GateState: RawRepresentable, Equatable, Sendable {
+    public let rawValue: Int
+
+    public init(rawValue: Int) {
+        self.rawValue = rawValue
+    }
+
+    public init(isOpen: Bool, hasChoosing: Bool) {
+        rawValue = (isOpen ? 0 : 1) | (hasChoosing ? 2 : 0)
+    }
+
+    /// Whether there is nothing: nobody waits for any server, the pool is not paused and has no server
+    /// too many.
+    public var isOpen: Bool { rawValue & 1 == 0 }
+    /// Whether somebody waits for a server with certain settings.
+    public var hasChoosing: Bool { rawValue & 2 != 0 }
+}
+
 /// The clients and servers of one database and user.
 public struct Pool: ~Copyable {
     public let key: PoolKey
@@ -270,18 +289,32 @@ public struct Pool: ~Copyable {
     // MARK: Clients that want a server
 
     /// Gives a client for which there is no free server a place in the queue.
+    ///
+    /// - Parameter isChoosing: whether there are some, but none with its settings.
     public mutating func request(
         _ client: ClientID,
         of worker: WorkerID,
         settings: SettingsID = .empty,
+        isChoosing: Bool = false,
         now: Microseconds
     ) -> Assignment {
         if let failure, !failure.isTemporary, sharedServerCount == 0, now < retryTime {
             return .fail(Self.repeated(failure))
         }
         return .wait(
-            ticket: waiters.join(client, of: worker, since: now, settings: settings)
+            ticket: waiters.join(
+                client,
+                of: worker,
+                since: now,
+                settings: settings,
+                isChoosing: isChoosing
+            )
         )
+    }
+
+    /// Notes that a client takes any server from now on, not only one with its settings.
+    public mutating func settle(_ client: ClientID, of worker: WorkerID, ticket: UInt32) {
+        waiters.settle(client, of: worker, ticket: ticket)
     }
 
     /// Takes the client that is to get the next free server, unless there is none or the pool is
@@ -355,12 +388,17 @@ public struct Pool: ~Copyable {
         waiters.rejoin(client, of: worker, since: since)
     }
 
-    /// Whether a server that becomes free may go to a client that waits.
-    public var hasWork: Bool { !waiters.isEmpty && !isPaused }
+    /// Whether any server that becomes free may go to a client that waits.
+    public var hasWork: Bool { waiters.count > waiters.choosingCount && !isPaused }
 
-    /// What has to be looked at before a server is taken or freed: 0 if there is nothing, because
-    /// nobody waits, the pool is not paused and has no server too many.
-    public var gate: Int { waiterCount << 1 | (isPaused || isContended || surplus > 0 ? 1 : 0) }
+    /// What has to be looked at before a server is taken or freed.
+    public var gate: GateState {
+        GateState(
+            isOpen: waiterCount == waiters.choosingCount && !isPaused && !isContended
+                && surplus <= 0,
+            hasChoosing: waiters.choosingCount > 0
+        )
+    }
 
     // MARK: Opening servers
 
@@ -373,7 +411,7 @@ public struct Pool: ~Copyable {
         let newCount = newServerWaiters.count
         guard
             newCount > loginCount
-                || waiters.count > loginCount - newCount + testedCount
+                || waiters.count - waiters.choosingCount > loginCount - newCount + testedCount
         else { return false }
         return hasRoom(now: now, behind: replicationCountAhead)
     }

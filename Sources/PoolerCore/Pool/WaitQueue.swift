@@ -36,6 +36,7 @@ public struct Waiter: Equatable, Sendable {
 public struct WaitQueue: Sendable {
     private struct Place {
         let waiter: Waiter
+        var isChoosing = false
         var isEmpty = false
     }
 
@@ -45,6 +46,8 @@ public struct WaitQueue: Sendable {
     private var firstTicket: UInt32 = 1
     /// The number of clients that wait.
     public private(set) var count = 0
+    /// How many of them could have a free server, but rather have one with their settings.
+    public private(set) var choosingCount = 0
     /// How often the client that waits longest has been passed over.
     private var overtakenCount = 0
 
@@ -60,12 +63,15 @@ public struct WaitQueue: Sendable {
 
     /// Adds a client at the end.
     ///
+    /// - Parameter isChoosing: whether it waits only for a server with its settings, until it settles
+    ///   for any.
     /// - Returns: its ticket.
     public mutating func join(
         _ client: ClientID,
         of worker: WorkerID,
         since: Microseconds,
-        settings: SettingsID = .empty
+        settings: SettingsID = .empty,
+        isChoosing: Bool = false
     ) -> UInt32 {
         let ticket = firstTicket &+ UInt32(truncatingIfNeeded: places.count)
         places.append(
@@ -76,11 +82,22 @@ public struct WaitQueue: Sendable {
                     ticket: ticket,
                     since: since,
                     settings: settings
-                )
+                ),
+                isChoosing: isChoosing
             )
         )
         count += 1
+        if isChoosing { choosingCount += 1 }
         return ticket
+    }
+
+    /// A client that was choosing takes any server from now on, if it still stands there.
+    public mutating func settle(_ client: ClientID, of worker: WorkerID, ticket: UInt32) {
+        guard let index = index(of: client, worker, ticket), places[index].isChoosing else {
+            return
+        }
+        places[index].isChoosing = false
+        choosingCount -= 1
     }
 
     /// Adds a client before everybody else.
@@ -103,12 +120,9 @@ public struct WaitQueue: Sendable {
 
     /// Takes the client that waits longest.
     public mutating func next() -> Waiter? {
-        guard let place = places.popFirst() else { return nil }
-        overtakenCount = 0
-        firstTicket &+= 1
-        count -= 1
-        dropEmptyPlaces()
-        return place.waiter
+        guard let first = places.first?.waiter else { return nil }
+        empty(0)
+        return first
     }
 
     /// Takes the client that waits longest, or one that has waited as long but for a moment, if a server
@@ -134,11 +148,10 @@ public struct WaitQueue: Sendable {
             if fit > bestFit, !places[index].isEmpty { (best, bestFit) = (index, fit) }
         }
         if insisting, bestFit < Self.fitOfSettings { return nil }
-        guard best > 0 else { return next() }
-        overtakenCount += 1
-        places[best].isEmpty = true
-        count -= 1
-        return places[best].waiter
+        if best > 0 { overtakenCount += 1 }
+        let waiter = places[best].waiter
+        empty(best)
+        return waiter
     }
 
     /// How well a server suits a waiter: settings count for more than the worker.
@@ -170,17 +183,24 @@ public struct WaitQueue: Sendable {
     ///
     /// - Returns: whether it still stood there.
     public mutating func leave(_ client: ClientID, of worker: WorkerID, ticket: UInt32) -> Bool {
-        let index = Int(ticket &- firstTicket)
-        guard index < places.count, !places[index].isEmpty,
-            places[index].waiter.client == client, places[index].waiter.worker == worker
-        else { return false }
-        places[index].isEmpty = true
-        count -= 1
-        dropEmptyPlaces()
+        guard let index = index(of: client, worker, ticket) else { return false }
+        empty(index)
         return true
     }
 
-    private mutating func dropEmptyPlaces() {
+    /// Where a client stands.
+    private func index(of client: ClientID, _ worker: WorkerID, _ ticket: UInt32) -> Int? {
+        let index = Int(ticket &- firstTicket)
+        guard index < places.count, !places[index].isEmpty,
+            places[index].waiter.client == client, places[index].waiter.worker == worker
+        else { return nil }
+        return index
+    }
+
+    private mutating func empty(_ index: Int) {
+        places[index].isEmpty = true
+        count -= 1
+        if places[index].isChoosing { choosingCount -= 1 }
         while let first = places.first, first.isEmpty {
             places.removeFirst()
             firstTicket &+= 1

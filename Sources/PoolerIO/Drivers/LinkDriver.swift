@@ -20,24 +20,43 @@ extension Worker {
             return false
         }
         clients[slot].requestTime = now
-        if pools[pool].gate.isOpen, let server = takeHomeServer(pool, for: slot) {
-            return link(slot, server)
+        var isChoosing = false
+        if pools[pool].gate.isOpen {
+            isChoosing = mayChoose(slot, pool)
+            if !isChoosing, let server = takeHomeServer(pool, for: slot) {
+                return link(slot, server)
+            }
         }
         switch pools[pool].shared.request(
             clients[slot].id,
             of: id,
             settings: clients[slot].settings,
+            isChoosing: isChoosing,
             now: now
         ) {
         case .wait(let ticket):
             clients[slot].isWaiting = true
             clients[slot].ticket = ticket
             clients[slot].wasNotified = false
+            clients[slot].isChoosing = isChoosing
+            if isChoosing {
+                choosingClients.append(Choice(clients[slot].id, ticket: ticket, pool))
+                return false
+            }
             return matchInTurn(slot, pool)
         case .fail(let reason):
             closeClient(slot, reason)
             return false
         }
+    }
+
+    /// Whether it is better for a client to wait for a moment than to have a free server, because none
+    /// has its settings.
+    private mutating func mayChoose(_ slot: UInt32, _ pool: PoolID) -> Bool {
+        pools[pool].idle.lacks(clients[slot].settings) && clients[slot].phase == .ready
+            && pools[pool].tracksSettings && !pools[pool].settings.serverRoundRobin
+            && !pools[pool].isolatesCustomSettings && !clients[slot].usesSequences
+            && pools[pool].patienceWithServers.isWorthwhile()
     }
 
     private mutating func takeHomeServer(_ pool: PoolID, for slot: UInt32) -> UInt32? {
@@ -131,6 +150,12 @@ extension Worker {
             servers[server].state == .used
             || pools[pool].settings.serverCheckDelay == 0 && servers[server].hasServed
         servers[server].hasServed = true
+        if clients[slot].isChoosing {
+            clients[slot].isChoosing = false
+            pools[pool].patienceWithServers.ended(
+                wasRewarded: servers[server].settings == clients[slot].settings
+            )
+        }
         move(server, to: .active)
         servers[server].client = slot
         servers[server].requestTime = now
@@ -187,6 +212,7 @@ extension Worker {
         }
         if discardsSequences { servers[server].sequenceOwner = clients[slot].number }
         servers[server].task = .replaying(changes)
+        servers[server].replayStart = now
         servers[server].customNames.formUnion(clients[slot].customNames)
         pools[servers[server].pool].counters.replays &+= 1
         let text = InternalSQL.apply(changes, discardingSequences: discardsSequences)
@@ -336,12 +362,15 @@ extension Worker {
         {
             return give(Match(server: servers[server].id, home: id, waiter: waiter))
         }
-        guard !pools[pool].gate.isOpen, servedPool != pool else { return offer(server) }
+        guard !pools[pool].gate.isOpen, servedPool != pool else {
+            if pools[pool].gate.hasChoosing, giveToWaiter(server, insisting: true) { return }
+            return offer(server)
+        }
         if giveToWaiter(server, insisting: true) { return }
         let now = now
         // Rather than to open one more, nobody waits for a better one.
         let wantsMore = pools[pool].shared.withLock { $0.wantsServer(now: now) }
-        if !wasKept, !wantsMore, pools[pool].patience.isWorthwhile() {
+        if !wasKept, !wantsMore, pools[pool].patienceWithClients.isWorthwhile() {
             servers[server].isKept = true
             servers[server].requestTime = martlet_monotonic_microseconds()
             keptServers.append(servers[server].id)
@@ -386,9 +415,9 @@ extension Worker {
             }
             let pool = servers[slot].pool
             if giveToWaiter(slot, insisting: true) {
-                pools[pool].patience.ended(wasRewarded: true)
+                pools[pool].patienceWithClients.ended(wasRewarded: true)
             } else if isOver || timeLeft(toKeep: slot) == 0 {
-                pools[pool].patience.ended(wasRewarded: false)
+                pools[pool].patienceWithClients.ended(wasRewarded: false)
                 servers[slot].isKept = false
                 becomeFree(slot, wasKept: true)
             } else {
@@ -401,7 +430,38 @@ extension Worker {
 
     /// How long a server that is kept may still be kept.
     func timeLeft(toKeep server: UInt32) -> Microseconds {
-        Patience.timeLeft(since: servers[server].requestTime, now: now)
+        pools[servers[server].pool].replayTime.left(since: servers[server].requestTime, now: now)
+    }
+
+    /// Lets clients that have waited in vain for servers with their settings have any.
+    ///
+    /// - Parameter isOver: as in `serveFromKept`.
+    mutating func endChoices(isOver: Bool) {
+        var leftCount = 0
+        var index = 0
+        // Not `for`: as above.
+        while index < choosingClients.count {
+            let choice = choosingClients[index]
+            index += 1
+            guard isWaiting(choice.client, ticket: choice.ticket) else { continue }
+            if isOver || timeLeft(for: choice) == 0 {
+                let worker = id
+                pools[choice.pool].shared.withLock {
+                    $0.settle(choice.client, of: worker, ticket: choice.ticket)
+                }
+                serveWaiters(choice.pool)
+                openServersIfWanted(choice.pool)
+            } else {
+                choosingClients[leftCount] = choice
+                leftCount += 1
+            }
+        }
+        choosingClients.removeSubrange(leftCount...)
+    }
+
+    /// How long a client may still wait for a server with its settings.
+    func timeLeft(for choice: Choice) -> Microseconds {
+        pools[choice.pool].replayTime.left(since: choice.start, now: now)
     }
 
     /// Why a server that has become free is not to be used again.
@@ -566,6 +626,7 @@ extension Worker {
         let worker = id
         // If it has been given a server already, that goes to the next when it arrives.
         _ = pools[pool].shared.withLock { $0.leave(client, of: worker, ticket: ticket) }
+        clients[slot].isChoosing = false
         waitEnded(slot)
     }
 
@@ -607,6 +668,21 @@ extension Worker {
         guard !servers[server].isCloseNeeded else { return }
         servers[server].isCloseNeeded = true
         pools[servers[server].pool].shared.withLock { $0.outdatedCount += 1 }
+    }
+}
+
+/// A client's wait for a server with its settings.
+struct Choice {
+    let client: ClientID
+    let ticket: UInt32
+    let pool: PoolID
+    let start: Microseconds
+
+    init(_ client: ClientID, ticket: UInt32, _ pool: PoolID) {
+        self.client = client
+        self.ticket = ticket
+        self.pool = pool
+        start = martlet_monotonic_microseconds()
     }
 }
 

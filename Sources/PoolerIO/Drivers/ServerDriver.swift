@@ -536,6 +536,7 @@ extension Worker {
         let old = servers[slot].settings
         servers[slot].settings = states.applying(changes, to: old)
         states.release(old)
+        pools[servers[slot].pool].replayTime.add(now - servers[slot].replayStart)
     }
 
     /// The client's own request is under way behind a replay that failed: nobody may see what it gives,

@@ -105,6 +105,8 @@ struct Client: ~Copyable {
     var isCounted = false
     /// Whether the client stands in its pool's queue, since `requestTime`.
     var isWaiting = false
+    /// Whether it waits, or did, though it could have had a server with other settings.
+    var isChoosing = false
     /// Whether the client has a server that is still being prepared for it.
     var isPreparing = false
     /// Whether the client is held back until it is clear which prepared statements there are.
@@ -318,6 +320,8 @@ struct Server: ~Copyable {
     var hasServed = false
 
     var connectTime: Microseconds
+    /// When the replay began that is under way, or was the last.
+    var replayStart: Microseconds = 0
     /// When it was assigned, or became free.
     var requestTime: Microseconds
     /// The age at which it is replaced; 0 means never.

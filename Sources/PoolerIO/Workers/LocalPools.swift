@@ -56,8 +56,11 @@ struct LocalPool: ~Copyable {
     var counters = PoolCounters()
     /// The free servers that are at home here.
     var idle = IdleServers()
-    /// Whether they are worth keeping for clients with their settings.
-    var patience = Patience()
+    /// Whether it pays to keep them for clients with their settings.
+    var patienceWithClients = Patience()
+    /// Whether it pays to have clients wait for servers with their settings.
+    var patienceWithServers = Patience()
+    var replayTime = ReplayTime()
     /// Servers with a smaller number are to be replaced; for those that come from other workers.
     var firstCurrentServer: UInt64 = 0
 

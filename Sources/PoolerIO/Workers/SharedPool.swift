@@ -22,11 +22,18 @@ struct Gate: @unchecked Sendable {
         unsafe value.initialize(to: Atomic(0))
     }
 
-    /// Whether nobody waits, the pool is not paused and it has no server too many.
-    var isOpen: Bool { unsafe value.pointee.load(ordering: .sequentiallyConsistent) == 0 }
+    private var state: GateState {
+        GateState(rawValue: unsafe value.pointee.load(ordering: .sequentiallyConsistent))
+    }
 
-    fileprivate func set(_ state: Int) {
-        unsafe value.pointee.store(state, ordering: .sequentiallyConsistent)
+    /// Whether nobody waits for any server, the pool is not paused and has no server too many.
+    var isOpen: Bool { state.isOpen }
+
+    /// Whether somebody waits for a server with certain settings.
+    var hasChoosing: Bool { state.hasChoosing }
+
+    fileprivate func set(_ state: GateState) {
+        unsafe value.pointee.store(state.rawValue, ordering: .sequentiallyConsistent)
     }
 }
 
@@ -43,7 +50,7 @@ final class SharedPool: Sendable {
         var pool = Pool(key: key, settings: settings)
         pool.isPaused = isPaused
         self.pool = Locked(pool)
-        if isPaused { gate.set(1) }
+        if isPaused { gate.set(GateState(isOpen: false, hasChoosing: false)) }
     }
 
     /// Looks at the pool or changes it; no system call may be made meanwhile.
@@ -57,13 +64,24 @@ final class SharedPool: Sendable {
     }
 
     /// Adds a client to the queue, or says why it cannot wait.
+    ///
+    /// - Parameter isChoosing: whether there are free servers, but none with its settings.
     func request(
         _ client: ClientID,
         of worker: WorkerID,
         settings: SettingsID,
+        isChoosing: Bool,
         now: Microseconds
     ) -> Assignment {
-        withLock { $0.request(client, of: worker, settings: settings, now: now) }
+        withLock {
+            $0.request(
+                client,
+                of: worker,
+                settings: settings,
+                isChoosing: isChoosing,
+                now: now
+            )
+        }
     }
 
     /// Takes hold of a free server for the client that waits longest: one at home in the client's

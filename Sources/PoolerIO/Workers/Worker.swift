@@ -111,6 +111,8 @@ struct Worker: ~Copyable {
     /// Servers that may be kept for a moment for clients with their settings; hints, as a server may
     /// have gone another way.
     var keptServers: [ServerID] = []
+    /// Clients that may be waiting for a moment for servers with their settings; hints, too.
+    var choosingClients: [Choice] = []
     /// The pool in which free servers are just being closed, so that one for replication can be opened.
     var clearedPool: PoolID?
 
@@ -208,7 +210,9 @@ struct Worker: ~Copyable {
             for index in 0..<count where reactor.event(at: index).token.kind != .server {
                 handle(reactor.event(at: index), buffer)
             }
-            if !keptServers.isEmpty { serveFromKept(isOver: count == 0 && timeout > 0) }
+            let isWaitOver = count == 0 && timeout > 0
+            if !keptServers.isEmpty { serveFromKept(isOver: isWaitOver) }
+            if !choosingClients.isEmpty { endChoices(isOver: isWaitOver) }
             if !handshakes.isEmpty { shakeHands(buffer) }
             if now >= nextTick {
                 nextTick = now + Self.tickPeriod
@@ -233,12 +237,18 @@ struct Worker: ~Copyable {
     /// than all the rest of passing a server on.
     private mutating func timeToWait(_ mailbox: Mailbox) -> Microseconds {
         guard mailbox.prepareToSleep() else { return 0 }
-        guard let oldest = keptServers.first else {
-            return min(max(0, nextTick - now) + .milliseconds(1), .seconds(1))
-        }
+        var time = min(max(0, nextTick - now) + .milliseconds(1), .seconds(1))
+        guard !keptServers.isEmpty || !choosingClients.isEmpty else { return time }
         now = martlet_monotonic_microseconds()
-        return servers.holds(oldest.index, generation: oldest.generation)
-            ? timeLeft(toKeep: oldest.index) : 0
+        if let oldest = keptServers.first {
+            let isHeld = servers.holds(oldest.index, generation: oldest.generation)
+            time = min(time, isHeld ? timeLeft(toKeep: oldest.index) : 0)
+        }
+        if let oldest = choosingClients.first {
+            let isHeld = isWaiting(oldest.client, ticket: oldest.ticket)
+            time = min(time, isHeld ? timeLeft(for: oldest) : 0)
+        }
+        return time
     }
 
     /// Closes the listening sockets.

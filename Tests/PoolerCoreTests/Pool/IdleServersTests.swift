@@ -18,8 +18,17 @@ import Testing
         var idle = Self.idle([own, .empty, own, .empty])
         #expect(idle.take(preferring: own) == Self.server(2))
         #expect(idle.take(preferring: own) == Self.server(0))
-        #expect(idle.take(preferring: own) == Self.server(3), "none fits")
+        #expect(idle.take(preferring: own) == Self.server(1), "none fits: that used first")
         #expect(idle.count == 1)
+    }
+
+    @Test func itIsKnownWhenNoneFits() {
+        var states = SettingsStates()
+        let own = states.setting("a", to: "1", in: .empty, isReported: true)
+        #expect(!Self.idle([]).lacks(own), "there is none at all")
+        #expect(!Self.idle([own]).lacks(own))
+        #expect(!Self.idle([own, .empty]).lacks(own))
+        #expect(Self.idle([.empty, .empty]).lacks(own))
     }
 
     /// A name that the client has not touched is worse than settings that have to be replayed.

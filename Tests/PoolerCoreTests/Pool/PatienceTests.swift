@@ -1,7 +1,7 @@
 import PoolerCore
 import Testing
 
-/// When a server is kept for a client that has its settings.
+/// When a server or a client waits for one with its settings.
 @Suite struct PatienceTests {
     @Test func serversAreKeptAsLongAsThatPays() {
         var patience = Patience()
@@ -22,13 +22,27 @@ import Testing
         #expect((95...115).contains(keptCount))
     }
 
-    @Test func theMomentIsShort() {
-        #expect(Patience.timeLeft(since: 1_000, now: 1_000) == 100)
-        #expect(Patience.timeLeft(since: 1_000, now: 1_060) == 40)
-        #expect(Patience.timeLeft(since: 1_000, now: 1_100) == 0)
-        #expect(Patience.timeLeft(since: 1_000, now: 9_000) == 0)
+    @Test func theMomentIsAsLongAsAReplay() {
+        var time = ReplayTime()
+        #expect(time.left(since: 1_000, now: 1_000) == 100)
+        #expect(time.left(since: 1_000, now: 1_060) == 40)
+        #expect(time.left(since: 1_000, now: 1_100) == 0)
+        #expect(time.left(since: 1_000, now: 9_000) == 0)
         // The turn began before it came free.
-        #expect(Patience.timeLeft(since: 1_000, now: 990) == 100)
+        #expect(time.left(since: 1_000, now: 990) == 100)
+        for _ in 0..<100 { time.add(2_000) }
+        #expect((1_980...2_000).contains(time.left(since: 1_000, now: 1_000)))
+        for _ in 0..<100 { time.add(40) }
+        #expect((40...47).contains(time.left(since: 1_000, now: 1_000)))
+    }
+
+    /// Nobody waits for long, or without end, whatever the clock says.
+    @Test func noReplayCountsForTooMuch() {
+        var time = ReplayTime()
+        for wrong in [Microseconds.max, .min, -5] {
+            for _ in 0..<100 { time.add(wrong) }
+            #expect((0...5_000).contains(time.left(since: 1_000, now: 1_000)))
+        }
     }
 
     @Test func itIsLearnedAnew() {

@@ -65,16 +65,40 @@ import Testing
     /// Whoever takes or frees a server without the lock looks at the gate.
     @Test func theGateIsOpenOnlyWhenThereIsNothingToLookAt() {
         var pool = Self.pool(idleServers: 2) { $0.defaultPoolSize = 2 }
-        #expect(pool.gate == 0)
+        #expect(pool.gate.isOpen)
         Self.wait(1, in: &pool)
-        #expect(pool.gate != 0, "somebody waits")
+        #expect(!pool.gate.isOpen, "somebody waits")
         _ = pool.takeWaiter()
-        #expect(pool.gate == 0)
+        #expect(pool.gate.isOpen)
         pool.isPaused = true
-        #expect(pool.gate != 0, "the pool is paused")
+        #expect(!pool.gate.isOpen, "the pool is paused")
         pool.isPaused = false
         pool.settings.defaultPoolSize = 1
-        #expect(pool.gate != 0, "there is a server too many")
+        #expect(!pool.gate.isOpen, "there is a server too many")
+    }
+
+    /// Who could have a server closes the gate for nobody, and none is opened for it, until it takes
+    /// any.
+    @Test func whoChoosesIsInNobodysWay() {
+        var pool = Self.pool(idleServers: 1) { $0.defaultPoolSize = 2 }
+        guard
+            case .wait(let ticket) = pool.request(
+                Self.client(1),
+                of: .chief,
+                isChoosing: true,
+                now: 0
+            )
+        else {
+            Issue.record("no place in the queue")
+            return
+        }
+        #expect(pool.gate.isOpen && pool.gate.hasChoosing)
+        #expect(!pool.hasWork && !pool.wantsServer(now: 0))
+        pool.settle(Self.client(1), of: .chief, ticket: ticket)
+        #expect(!pool.gate.isOpen && !pool.gate.hasChoosing)
+        #expect(pool.hasWork && pool.wantsServer(now: 0))
+        Self.expectNext(Self.client(1), of: &pool)
+        #expect(pool.gate.isOpen)
     }
 
     // MARK: New servers
@@ -83,13 +107,13 @@ import Testing
         var pool = Self.pool(idleServers: 2) { $0.defaultPoolSize = 2 }
         _ = pool.awaitNewServer(Self.client(1), of: .chief, since: 3)
         #expect(pool.hasWork == false, "no server that there is is for it")
-        #expect(pool.gate != 0)
+        #expect(!pool.gate.isOpen)
         #expect(pool.waiterCount == 1)
         #expect(pool.firstWaitTime == 3)
         Self.expectNext(nil, of: &pool)
         let waiter = pool.takeWaiterForNew()
         #expect(waiter?.client == Self.client(1))
-        #expect(pool.gate == 0)
+        #expect(pool.gate.isOpen)
     }
 
     @Test func aServerGoesWhereThereIsNoRoomForANewOne() {
@@ -136,7 +160,7 @@ import Testing
         var pool = Self.pool(idleServers: 1) { $0.defaultPoolSize = 2 }
         let waiter = Self.awaitReplication(1, in: &pool, since: 3)
         #expect(pool.hasWork == false)
-        #expect(pool.gate != 0 && pool.waiterCount == 1 && pool.firstWaitTime == 3)
+        #expect(!pool.gate.isOpen && pool.waiterCount == 1 && pool.firstWaitTime == 3)
         #expect(pool.allWaiters == [waiter])
         #expect(pool.wantsServer(now: 5) == false, "its own worker opens it")
         #expect(pool.replicationWaiters(of: .chief) == [waiter])
@@ -144,7 +168,7 @@ import Testing
         #expect(pool.admitReplication(waiter, now: 5) == true)
         #expect(pool.admitReplication(waiter, now: 5) == false, "once")
         pool.serverOpened(Self.server(2))
-        #expect(pool.gate == 0 && pool.replicationLoginCount == 1 && pool.sharedServerCount == 1)
+        #expect(pool.gate.isOpen && pool.replicationLoginCount == 1 && pool.sharedServerCount == 1)
         Self.wait(9, in: &pool)
         _ = pool.takeWaiter()
         pool.serverMoved(from: .login, to: .active)

@@ -166,6 +166,36 @@ import Testing
         )
     }
 
+    // MARK: Choosing
+
+    @Test func thoseWhoChooseAreCounted() {
+        let (state, another) = Self.twoStates()
+        var queue = WaitQueue()
+        Self.join(1, &queue)
+        let tickets = [state, another, state, another].enumerated().map { index, settings in
+            queue.join(
+                Self.client(UInt32(index + 2)),
+                of: .chief,
+                since: 0,
+                settings: settings,
+                isChoosing: true
+            )
+        }
+        #expect(queue.count == 5 && queue.choosingCount == 4)
+        let suited = queue.next(near: .chief, in: another, insisting: true)
+        #expect(suited?.client == Self.client(3) && queue.choosingCount == 3)
+        queue.settle(Self.client(4), of: .chief, ticket: tickets[2])
+        queue.settle(Self.client(4), of: .chief, ticket: tickets[2])
+        #expect(queue.choosingCount == 2)
+        queue.settle(Self.client(3), of: .chief, ticket: tickets[1])
+        #expect(queue.choosingCount == 2, "it was served")
+        #expect(queue.leave(Self.client(5), of: .chief, ticket: tickets[3]) == true)
+        #expect(queue.choosingCount == 1)
+        // In the order in which they came.
+        for number: UInt32 in [1, 2, 4] { #expect(queue.next()?.client == Self.client(number)) }
+        #expect(queue.choosingCount == 0 && queue.isEmpty)
+    }
+
     private static func twoStates() -> (SettingsID, SettingsID) {
         var states = SettingsStates()
         return (
