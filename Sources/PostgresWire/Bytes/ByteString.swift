@@ -57,6 +57,17 @@ public struct ByteString: Sendable {
 }
 
 extension ByteString: Hashable, Comparable {
+    public static func == (left: ByteString, right: ByteString) -> Bool {
+        left.hasSameBytes(as: right.span)
+    }
+
+    /// All bytes at once; an array would feed them one by one, which takes many times as long.
+    public func hash(into hasher: inout Hasher) {
+        unsafe bytes.withUnsafeBytes { unsafe hasher.combine(bytes: $0) }
+        // So that two in a row differ wherever the one ends.
+        hasher.combine(0xFF as UInt8)
+    }
+
     public static func < (left: ByteString, right: ByteString) -> Bool {
         left.bytes.lexicographicallyPrecedes(right.bytes)
     }
