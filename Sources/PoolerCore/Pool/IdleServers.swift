@@ -47,10 +47,11 @@ public struct IdleServers {
         return !entries.suffix(Self.preferenceDepth).contains { $0.settings == settings }
     }
 
-    /// Takes the server that was used last, or, of the last few, the one that fits best: it knows no
-    /// custom setting that the client has not touched, and its session is in the state `settings`,
-    /// so that nothing has to be replayed. Where none is in that state, it is the one that has been
-    /// free for longest.
+    /// Takes the server that was used last, or, of the last few, the one that fits best.
+    ///
+    /// That one knows no custom setting that the client has not touched, and its session is in the
+    /// state `settings`, so that nothing has to be replayed. Where none is in that state, it is the one
+    /// that has been free for longest.
     ///
     /// - Parameters:
     ///   - customNames: the custom settings that the client has touched.
