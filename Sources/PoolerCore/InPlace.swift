@@ -1,4 +1,4 @@
-public import Synchronization
+internal import Synchronization
 
 /// Keeps the structure that has it in its place while its methods run.
 ///

@@ -57,7 +57,7 @@ enum Wire {
 
 /// A server's answers, followed as the driver follows them: what cannot be judged yet is held and
 /// put in front of what comes next, and answers that are due are put in between.
-struct AnswerFollower {
+struct AnswerFollower: ~Copyable {
     /// What the driver has to act on.
     enum Note: Equatable {
         case ready(TransactionStatus, Expectation.Route = .client, isQuiet: Bool)

@@ -62,6 +62,7 @@ public struct GateState: RawRepresentable, Equatable, Sendable {
 
 /// The clients and servers of one database and user.
 public struct Pool: ~Copyable {
+    private let inPlace = InPlace()
     public let key: PoolKey
     /// The settings that hold for this database and user.
     public var settings: Settings

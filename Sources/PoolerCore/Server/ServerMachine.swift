@@ -65,7 +65,8 @@ public struct UnnamedLoss: Equatable, Sendable {
 }
 
 /// The state of a server connection after its login.
-public struct ServerMachine {
+public struct ServerMachine: ~Copyable {
+    private let inPlace = InPlace()
     /// Answers that are still to come, the next one first.
     private var expectations = Deque<Expectation>()
     /// Requests that go unanswered because of a failure, in the order they were sent, until taken.

@@ -107,6 +107,7 @@ struct Client: ~Copyable {
     var isWaiting = false
     /// Whether it waits, or did, though it could have had a server with other settings.
     var isChoosing = false
+    private let inPlace = InPlace()
     /// Whether the client has a server that is still being prepared for it.
     var isPreparing = false
     /// Whether the client is held back until it is clear which prepared statements there are.
@@ -318,6 +319,7 @@ struct Server: ~Copyable {
     var isCloseNeeded = false
     /// Whether a client has had it.
     var hasServed = false
+    private let inPlace = InPlace()
 
     var connectTime: Microseconds
     /// When the replay began that is under way, or was the last.

@@ -11,6 +11,7 @@ enum Knowledge: UInt8 {
 
 /// What a worker has of a pool for itself.
 struct LocalPool: ~Copyable {
+    private let inPlace = InPlace()
     let shared: SharedPool
     /// The shared pool's own, without a reference to be counted.
     let gate: Gate

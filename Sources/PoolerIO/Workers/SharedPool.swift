@@ -57,8 +57,7 @@ final class SharedPool: Sendable {
     func withLock<Result>(_ body: (inout Pool) -> sending Result) -> sending Result {
         pool.withLock { pool in
             let result = body(&pool)
-            // In place: without the `&` the pool would be copied.
-            unsafe gate.set(withUnsafePointer(to: &pool) { unsafe $0.pointee.gate })
+            gate.set(pool.gate)
             return result
         }
     }

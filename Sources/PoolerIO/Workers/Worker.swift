@@ -12,6 +12,7 @@ internal import PostgresWire
 /// Connections belong to one worker: nothing here is touched by another thread, except through what
 /// `shared` protects.
 struct Worker: ~Copyable {
+    private let inPlace = InPlace()
     let id: WorkerID
     let shared: SharedState
     var reactor: Reactor

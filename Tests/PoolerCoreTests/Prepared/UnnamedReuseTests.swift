@@ -117,20 +117,20 @@ import Testing
         Self.follow(&machine, [Wire.complete("BEGIN"), Wire.ready(.inTransaction)])
         machine.expect(Expectation(.query, .client))
         Self.follow(&machine, [Wire.complete("ALTER TABLE"), Wire.ready(.inTransaction)])
-        #expect(machine.hasChangedSchema)
+        #expect(machine.hasChangedSchema == true)
         #expect(machine.takeSchemaChange() == false)
         machine.expect(Expectation(.query, .client))
         Self.follow(&machine, [Wire.complete("COMMIT"), Wire.ready()])
         #expect(machine.takeSchemaChange() == true)
-        #expect(!machine.hasChangedSchema)
+        #expect(machine.hasChangedSchema == false)
     }
 
     @Test func anAnswerOfThePoolerWaitsOnlyForOneOfTheServer() {
         var machine = ServerMachine()
         machine.expect(Expectation(.parse, .synthetic))
-        #expect(!machine.hasAnswerBehindDue)
+        #expect(machine.hasAnswerBehindDue == false)
         machine.expect(Expectation(.bind, .client, statement: 4))
-        #expect(machine.hasAnswerBehindDue)
+        #expect(machine.hasAnswerBehindDue == true)
         let due = machine.takeDueAnswer()
         #expect(due?.request == .parse)
     }

@@ -188,7 +188,7 @@ import Testing
         follower.receive(Wire.ready())
         #expect(follower.forwarded == error + Wire.ready())
         #expect(follower.notes.count == 2)
-        #expect(follower.machine.isClean)
+        #expect(follower.machine.isClean == true)
     }
 
     /// Whether a setting's value is too long does not depend on how it arrives.
@@ -211,9 +211,9 @@ import Testing
         }
         #expect(follower.forwarded.count == 100_005)
         #expect(follower.machine.bodyRemaining == row.count - 100_005)
-        #expect(!follower.machine.isClean)
+        #expect(follower.machine.isClean == false)
         follower.receive(Array(row.dropFirst(100_005)))
-        #expect(follower.holdsNothing)
+        #expect(follower.holdsNothing == true)
     }
 
     /// The client may ask for something while a message of the server's is half through.
@@ -248,12 +248,12 @@ import Testing
         for hasFailed in [false, true] {
             var follower = AnswerFollower()
             follower.send(ask(.bind))
-            #expect(!follower.machine.owesEndOfStatements)
+            #expect(follower.machine.owesEndOfStatements == false)
             follower.send([ask(.execute, statement: Expectation.unnumberedStatement)])
             #expect(follower.machine.owesEndOfStatements && !follower.machine.owesStatements)
-            #expect(!follower.machine.hasNamedInDoubt)
+            #expect(follower.machine.hasNamedInDoubt == false)
             follower.send(ask(.sync))
-            #expect(follower.machine.hasNamedInDoubt)
+            #expect(follower.machine.hasNamedInDoubt == true)
             follower.receive(
                 Wire.bindComplete + (hasFailed ? Wire.error("no") : Wire.complete("DEALLOCATE ALL"))
             )
@@ -269,20 +269,20 @@ import Testing
         var follower = AnswerFollower()
         follower.send(ask(.query))
         follower.receive(Wire.error("no") + Wire.ready(.inFailedTransaction))
-        #expect(follower.machine.refusesStatements)
+        #expect(follower.machine.refusesStatements == true)
         follower.send(ask(.parse, .bind))
-        #expect(follower.machine.refusesStatements)
+        #expect(follower.machine.refusesStatements == true)
         follower.send(ask(.execute))
-        #expect(!follower.machine.refusesStatements)
+        #expect(follower.machine.refusesStatements == false)
         follower.send(ask(.sync))
         follower.receive(
             Wire.parseComplete + Wire.bindComplete + Wire.complete("SAVEPOINT")
                 + Wire.ready(.inFailedTransaction)
         )
-        #expect(follower.machine.refusesStatements)
+        #expect(follower.machine.refusesStatements == true)
         follower.send(ask(.query))
         follower.receive(Wire.complete("ROLLBACK") + Wire.ready())
-        #expect(!follower.machine.refusesStatements)
+        #expect(follower.machine.refusesStatements == false)
     }
 
     @Test func uncertaintyLasts() {

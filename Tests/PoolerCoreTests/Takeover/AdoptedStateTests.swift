@@ -105,11 +105,11 @@ import Testing
 
     @Test func aServerThatGoesOn() {
         let machine = ServerMachine(settledIn: .inTransaction, hasChangedSchema: true)
-        #expect(machine.canMove)
-        #expect(machine.hasChangedSchema)
-        #expect(!machine.isClean)
+        #expect(machine.canMove == true)
+        #expect(machine.hasChangedSchema == true)
+        #expect(machine.isClean == false)
         var busy = ServerMachine()
         busy.expect(Expectation(.query, .client))
-        #expect(!busy.canMove)
+        #expect(busy.canMove == false)
     }
 }
