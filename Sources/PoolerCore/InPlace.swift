@@ -1,3 +1,5 @@
+// Large structures and the methods that change nothing of them.
+
 internal import Synchronization
 
 /// Keeps the structure that has it in its place while its methods run.
