@@ -362,11 +362,12 @@ extension Worker {
         {
             return give(Match(server: servers[server].id, home: id, waiter: waiter))
         }
-        guard !pools[pool].gate.isOpen, servedPool != pool else {
-            if pools[pool].gate.hasChoosing, giveToWaiter(server, insisting: true) { return }
-            return offer(server)
+        guard servedPool != pool else { return offer(server) }
+        let isAwaited = !pools[pool].gate.isOpen
+        if isAwaited || pools[pool].gate.hasChoosing, giveToWaiter(server, insisting: true) {
+            return
         }
-        if giveToWaiter(server, insisting: true) { return }
+        guard isAwaited else { return offer(server) }
         let now = now
         // Rather than to open one more, nobody waits for a better one.
         let wantsMore = pools[pool].shared.withLock { $0.wantsServer(now: now) }
