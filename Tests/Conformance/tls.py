@@ -249,15 +249,20 @@ def garbage():
         assert time.monotonic() - started < 20, data[:20]
 
 
-def half_a_hello():
-    """Who stops within the handshake is disconnected by client_login_timeout."""
+def client_hello():
+    """The first bytes of a handshake."""
     incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
     tls = context().wrap_bio(incoming, outgoing, server_hostname="127.0.0.1")
     try:
         tls.do_handshake()
     except ssl.SSLWantReadError:
         pass
-    hello = outgoing.read()
+    return outgoing.read()
+
+
+def half_a_hello():
+    """Who stops within the handshake is disconnected by client_login_timeout."""
+    hello = client_hello()
     # The last one announces more than it has.
     for data in [b"", hello[:3], hello[:100], hello, b"\x16\x03\x01\x00\x05\x01\x00\xff\xff\xff" * 100]:
         client = Plain()
@@ -268,13 +273,7 @@ def half_a_hello():
 
 
 def gone_within_the_handshake():
-    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
-    tls = context().wrap_bio(incoming, outgoing, server_hostname="127.0.0.1")
-    try:
-        tls.do_handshake()
-    except ssl.SSLWantReadError:
-        pass
-    hello = outgoing.read()
+    hello = client_hello()
     for data in [b"", hello[:100], hello] * 10:
         client = Plain()
         client.send(SSL_REQUEST)
