@@ -14,6 +14,7 @@ import Testing
         var settings = Settings(flavor: .martlet)
         (settings.tcpKeepalive, settings.tcpKeepidle, settings.tcpKeepcnt) = (true, 77, 5)
         settings.tcpUserTimeout = 12_345
+        settings.tcpDeferAccept = false  // the client never sends anything
         SocketOptions.apply(settings, toListener: listener.descriptor)
         var client = try listener.accept()
         #expect(client.option(Self.level, TCP_NODELAY) != 0)
@@ -48,6 +49,7 @@ import Testing
         let listener = try Listening()
         var settings = Settings(flavor: .martlet)
         (settings.tcpKeepintvl, settings.tcpSocketBuffer) = (33, 50_000)
+        settings.tcpDeferAccept = false  // as above
         SocketOptions.apply(settings, toListener: listener.descriptor)
         let client = try listener.accept()
         SocketOptions.applyToAccepted(settings, client.descriptor)

@@ -325,7 +325,8 @@ extension ReplicationSuite {
                     ])
                 )
                 try client.finishLogin()
-                let start = try server.value("select pg_current_wal_lsn()") ?? ""
+                // What is written but not flushed yet cannot be asked for.
+                let start = try server.value("select pg_current_wal_flush_lsn()") ?? ""
                 try client.send(Frontend.query("START_REPLICATION PHYSICAL \(start)"))
                 _ = try client.receive(until: "W")
                 let before = pooler.residentBytes

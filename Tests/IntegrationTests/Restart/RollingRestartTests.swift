@@ -30,6 +30,9 @@ import Testing
         try withPooler(["so_reuseport": "1"], databases: [database.name: ""]) { pooler in
             try database.fill(pooler)
             let first = try load(database, pooler, seconds: 600, "first")
+            try eventually("all of its clients are in") {
+                try pooler.show("CLIENTS").count { $0["database"] == database.name } == 8
+            }
             let client = try pooler.connect()
             // The same again, with a Unix socket of its own.
             let folder = pooler.directory + "/second"
