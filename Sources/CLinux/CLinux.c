@@ -9,6 +9,12 @@ int martlet_accept(int listener, struct sockaddr_storage *peer, socklen_t *size)
     return fd < 0 ? -errno : fd;
 }
 
+long martlet_send_vectors(int fd, const struct iovec *vectors, int count) {
+    struct msghdr message = {.msg_iov = (struct iovec *)vectors, .msg_iovlen = (size_t)count};
+    ssize_t n = sendmsg(fd, &message, MSG_NOSIGNAL);
+    return n < 0 ? -(long)errno : n;
+}
+
 int64_t martlet_peer_user(int fd, int32_t *process) {
     struct ucred credentials;
     socklen_t size = sizeof credentials;

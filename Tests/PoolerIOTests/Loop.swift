@@ -21,6 +21,7 @@ struct Loop: ~Copyable {
         var sendsFellShort = 0
         /// What is done with bytes; they are collected in any case.
         var echoTo: Connection?
+        var pieceByteCount = 1 << 20
 
         init(_ transport: consuming Transport, peer: Int32) {
             self.transport = transport
@@ -87,11 +88,14 @@ struct Loop: ~Copyable {
         let hasLeft = connection.transport.account(for: event, reactor)
         if event.isWritable { connection.transport.flush(reactor) }
         if event.isReadable {
-            switch buffer.receive(event, from: connection.transport.descriptor) {
+            switch connection.transport.receive(event, in: buffer, reactor) {
             case .bytes(let range):
                 let bytes = buffer.bytes(range)
                 connection.received += bytes.withUnsafeBytes { Array($0) }
-                connection.echoTo?.transport.send(bytes, reactor)
+                for start in stride(from: 0, to: bytes.byteCount, by: connection.pieceByteCount) {
+                    let end = min(start + connection.pieceByteCount, bytes.byteCount)
+                    connection.echoTo?.transport.send(bytes.extracting(start..<end), reactor)
+                }
             case .nothing: break
             case .end: connection.hasEnded = true
             }
@@ -161,6 +165,9 @@ extension Loop.Connection {
         }
     }
 
+    /// The peer sends nothing more.
+    func peerFinishes() { shutdown(peer, Int32(SHUT_WR)) }
+
     func limitSendBuffer(_ size: Int32) {
         var size = size
         setsockopt(transport.descriptor, SOL_SOCKET, SO_SNDBUF, &size, 4)
@@ -171,12 +178,20 @@ struct LoopError: Error {
     let what: String
 }
 
+private let epolls: [ReactorChoice] = [.epoll(sendsTogether: true), .epoll(sendsTogether: false)]
+
+extension ReactorChoice {
+    var isEpoll: Bool {
+        if case .epoll = self { true } else { false }
+    }
+}
+
 /// Both backends; io_uring only where it works.
 let backends: [ReactorChoice] = {
     switch try? ReactorChoice.make(.ioUring).choice {
-    case .uring(isDeferred: true): [.epoll, .uring(isDeferred: true), .uring(isDeferred: false)]
-    case .uring(isDeferred: false): [.epoll, .uring(isDeferred: false)]
-    case .epoll, nil: [.epoll]
+    case .uring(isDeferred: true): epolls + [.uring(isDeferred: true), .uring(isDeferred: false)]
+    case .uring(isDeferred: false): epolls + [.uring(isDeferred: false)]
+    case .epoll, nil: epolls
     }
 }()
 

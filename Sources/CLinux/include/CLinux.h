@@ -29,6 +29,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "Batch.h"
 #include "Ring.h"
 
 // A result, or the negated errno: errno itself is a macro that Swift would have to fetch apart.
@@ -41,6 +42,9 @@ static inline long martlet_send(int fd, const void *buffer, size_t size) {
     ssize_t n = send(fd, buffer, size, MSG_NOSIGNAL);
     return n < 0 ? -(long)errno : n;
 }
+
+// Sends bytes from several places, as one.
+long martlet_send_vectors(int fd, const struct iovec *vectors, int count);
 
 static inline int martlet_epoll_ctl(int epoll, int operation, int fd, uint32_t events, uint64_t token) {
     struct epoll_event event = {.events = events, .data.u64 = token};

@@ -200,7 +200,7 @@ extension Worker {
         }
         if event.isWritable { cancelers[slot].transport.flush(reactor) }
         guard event.isReadable else { return }
-        switch buffer.receive(event, from: cancelers[slot].transport.descriptor) {
+        switch cancelers[slot].transport.receive(event, in: buffer, reactor) {
         case .bytes(let range): cancelerReceived(slot, buffer.bytes(range), buffer)
         case .nothing: break
         case .end: endCanceler(slot)

@@ -490,6 +490,7 @@ extension Worker {
     mutating func offer(_ server: UInt32) {
         let pool = servers[server].pool
         servers[server].isKept = false
+        servers[server].transport.settle(reactor)
         pools[pool].idle.insert(
             servers[server].id,
             settings: servers[server].settings,

@@ -1,10 +1,10 @@
-// What a turn of an io_uring loop sends. A connection has at most one send at a time, so that its bytes
-// cannot change places: what is sent to it again in the same turn becomes another segment of that send.
+// What a turn of a loop sends. A connection has at most one send at a time, so that its bytes cannot
+// change places: what is sent to it again in the same turn becomes another segment of that send.
 // Received bytes are sent from where the kernel put them; all others are copied.
 //
 //     entries:   [ connection A: 2 segments ][ connection B: 1 segment ] ...
 //     segments:  [ A ][ B ][ A ] ...       chained by index
-//     bytes:     buffers of the kernel, or the arena
+//     bytes:     where they were received, or the arena
 
 internal import CLinux
 
@@ -18,6 +18,8 @@ struct Outbox: ~Copyable {
         fileprivate let first: UInt32
         fileprivate var last: UInt32
         fileprivate(set) var segmentCount = 1
+        fileprivate(set) var byteCount: Int
+        /// It was not sent as a whole: what is added now waits behind the rest.
         fileprivate(set) var hasFailed = false
     }
 
@@ -29,6 +31,8 @@ struct Outbox: ~Copyable {
     }
 
     private(set) var entries: [Entry] = []
+    /// How many of them the kernel has been given, in the middle of a turn.
+    private(set) var handedOverCount = 0
     private var segments: [Segment] = unsafe []
     private var arena = Arena()
     /// Memory that needs no copy: it stays as it is until the turn is finished.
@@ -55,12 +59,21 @@ struct Outbox: ~Copyable {
         Int(entry) < entries.count && entries[Int(entry)].token.rawValue == token.rawValue
     }
 
+    /// How many entries the kernel has not been given yet.
+    var waitingCount: Int { entries.count - handedOverCount }
+
+    /// Whether bytes for a connection are here that have not gone out.
+    func isBehind(_ registration: Registration) -> Bool {
+        let index = Int(registration.outboxEntry)
+        return holds(registration.outboxEntry, for: registration.token)
+            && (index >= handedOverCount || entries[index].hasFailed)
+    }
+
     /// Adds bytes for a connection, behind those that it has here already.
     mutating func add(_ bytes: RawSpan, for registration: inout Registration) {
         unsafe bytes.withUnsafeBytes { bytes in
             guard let base = bytes.baseAddress else { return }
-            let index = registration.outboxEntry
-            guard holds(index, for: registration.token) else {
+            guard isBehind(registration) else {
                 registration.outboxEntry = UInt32(entries.count)
                 let segment = unsafe append(base, bytes.count)
                 entries.append(
@@ -68,16 +81,18 @@ struct Outbox: ~Copyable {
                         token: registration.token,
                         descriptor: registration.descriptor,
                         first: segment,
-                        last: segment
+                        last: segment,
+                        byteCount: bytes.count
                     )
                 )
                 return
             }
-            unsafe add(base, bytes.count, to: Int(index))
+            unsafe add(base, bytes.count, to: Int(registration.outboxEntry))
         }
     }
 
     private mutating func add(_ base: UnsafeRawPointer, _ count: Int, to index: Int) {
+        entries[index].byteCount += count
         let last = Int(entries[index].last)
         if unsafe !isStable(base),
             unsafe arena.extend(segments[last].base + segments[last].count, from: base, count)
@@ -103,10 +118,11 @@ struct Outbox: ~Copyable {
         return unsafe base >= start && base < start + stable.count
     }
 
-    /// Makes one segment out of those of an entry.
-    private mutating func join(_ index: Int) {
+    /// Makes one segment out of those of an entry, in the arena.
+    /// - Parameter skipped: how many of the first bytes are left out.
+    private mutating func join(_ index: Int, after skipped: Int = 0) {
         var bytes: [UInt8] = []
-        append(of: index, after: 0, to: &bytes)
+        append(of: index, after: skipped, to: &bytes)
         let first = Int(entries[index].first)
         unsafe bytes.withUnsafeBytes { bytes in
             guard let base = bytes.baseAddress else { return }
@@ -117,6 +133,7 @@ struct Outbox: ~Copyable {
         }
         entries[index].last = entries[index].first
         entries[index].segmentCount = 1
+        entries[index].byteCount = bytes.count
     }
 
     /// Appends the bytes of an entry, except for the first ones.
@@ -144,6 +161,17 @@ struct Outbox: ~Copyable {
         entries[index].hasFailed = true
     }
 
+    /// Keeps what was not sent of an entry, and no longer needs the memory where it was received.
+    mutating func keepRest(of index: Int, after sentByteCount: Int) {
+        join(index, after: sentByteCount)
+        markFailed(index)
+    }
+
+    /// Goes on with the turn, after the kernel was given every entry.
+    mutating func handedOver() {
+        handedOverCount = entries.count
+    }
+
     /// Makes room to describe every entry to the kernel.
     mutating func prepare() {
         messageCount = 0
@@ -161,22 +189,14 @@ struct Outbox: ~Copyable {
     /// Asks a ring to send an entry; `prepare` made the room for it.
     mutating func submit(_ index: Int, to ring: OpaquePointer, label: UInt64) {
         let entry = entries[index]
-        var segment = unsafe segments[Int(entry.first)]
         if entry.segmentCount == 1 {
+            let segment = unsafe segments[Int(entry.first)]
             unsafe martlet_ring_send(ring, entry.descriptor, segment.base, segment.count, label)
             return
         }
         var message = unsafe msghdr()
-        unsafe message.msg_iov = vectors.baseAddress.map { unsafe $0 + vectorCount }
+        unsafe message.msg_iov = describe(entry)
         unsafe message.msg_iovlen = entry.segmentCount
-        for place in 0..<entry.segmentCount {
-            let base = unsafe UnsafeMutableRawPointer(mutating: segment.base)
-            unsafe vectors[vectorCount] = unsafe iovec(iov_base: base, iov_len: segment.count)
-            vectorCount += 1
-            if place + 1 < entry.segmentCount {
-                unsafe segment = segments[Int(segment.next)]
-            }
-        }
         unsafe messages[messageCount] = unsafe message
         unsafe martlet_ring_send_message(
             ring,
@@ -187,9 +207,55 @@ struct Outbox: ~Copyable {
         messageCount += 1
     }
 
+    /// Adds an entry to a batch; `prepare` made the room for it.
+    mutating func submit(_ index: Int, to batch: OpaquePointer) {
+        let entry = entries[index]
+        if entry.segmentCount == 1 {
+            let segment = unsafe segments[Int(entry.first)]
+            unsafe martlet_batch_add(batch, entry.descriptor, segment.base, segment.count)
+        } else {
+            unsafe martlet_batch_add_vectors(
+                batch,
+                entry.descriptor,
+                describe(entry),
+                Int32(entry.segmentCount)
+            )
+        }
+    }
+
+    /// Sends an entry at once; `prepare` made the room for it.
+    /// - Returns: how many bytes the kernel took, or a negated errno.
+    mutating func transmit(_ index: Int) -> Int {
+        let entry = entries[index]
+        if entry.segmentCount == 1 {
+            let segment = unsafe segments[Int(entry.first)]
+            return unsafe martlet_send(entry.descriptor, segment.base, segment.count)
+        }
+        return unsafe martlet_send_vectors(
+            entry.descriptor,
+            describe(entry),
+            Int32(entry.segmentCount)
+        )
+    }
+
+    /// Says where the segments of an entry are.
+    private mutating func describe(_ entry: Entry) -> UnsafeMutablePointer<iovec>? {
+        let vectors = unsafe vectors.baseAddress.map { unsafe $0 + vectorCount }
+        var index = entry.first
+        for place in 0..<entry.segmentCount {
+            let segment = unsafe segments[Int(index)]
+            let base = unsafe UnsafeMutableRawPointer(mutating: segment.base)
+            unsafe vectors?[place] = unsafe iovec(iov_base: base, iov_len: segment.count)
+            unsafe index = segment.next
+        }
+        vectorCount += entry.segmentCount
+        return unsafe vectors
+    }
+
     /// Forgets everything: the kernel has executed it, and what fell short was taken back.
     mutating func reset() {
         entries.removeAll(keepingCapacity: true)
+        handedOverCount = 0
         unsafe segments.removeAll(keepingCapacity: true)
         arena.reset()
     }

@@ -20,7 +20,8 @@ struct Reactor: ~Copyable {
     /// - Throws: `SystemError` when the kernel does not give what the backend needs.
     init(_ choice: ReactorChoice) throws(SystemError) {
         switch choice {
-        case .epoll: backend = .epoll(try EpollReactor())
+        case .epoll(let sendsTogether):
+            backend = .epoll(try EpollReactor(sendsTogether: sendsTogether))
         case .uring(let isDeferred): backend = .uring(try UringReactor(isDeferred: isDeferred))
         }
     }
@@ -58,7 +59,7 @@ struct Reactor: ~Copyable {
     /// Where received bytes will stand; it must not outlive the reactor.
     func makeReceiveBuffer() -> ReceiveBuffer {
         switch backend {
-        case .epoll: ReceiveBuffer()
+        case .epoll(let epoll): epoll.makeReceiveBuffer()
         case .uring(let uring): uring.makeReceiveBuffer()
         }
     }
@@ -74,8 +75,7 @@ struct Reactor: ~Copyable {
             return epoll.add(
                 fd,
                 token,
-                EpollReactor.mask(reads: true, writes: false)
-                    | (isShared ? EPOLLEXCLUSIVE.rawValue : 0)
+                EPOLLIN.rawValue | (isShared ? EPOLLEXCLUSIVE.rawValue : 0)
             )
         case .uring(let uring):
             uring.watch(fd, token, isShared: isShared)
@@ -101,7 +101,7 @@ struct Reactor: ~Copyable {
             return epoll.add(
                 connection.descriptor,
                 connection.token,
-                EpollReactor.mask(reads: connection.reads, writes: connection.writes)
+                EpollReactor.mask(of: connection)
             )
         case .uring(let uring):
             uring.adjust(&connection)
@@ -116,30 +116,51 @@ struct Reactor: ~Copyable {
     func want(reads: Bool, writes: Bool, _ connection: inout Registration) {
         connection.want(reads: reads, writes: writes)
         switch backend {
-        case .epoll(let epoll):
-            epoll.update(
-                connection.descriptor,
-                connection.token,
-                EpollReactor.mask(reads: reads, writes: writes)
-            )
+        case .epoll: askAgain(connection)
         case .uring(let uring): uring.adjust(&connection)
+        }
+    }
+
+    /// Makes a connection report what it wants to be told of once more, with epoll.
+    func askAgain(_ connection: Registration) {
+        switch backend {
+        case .epoll(let epoll):
+            epoll.update(connection.descriptor, connection.token, EpollReactor.mask(of: connection))
+        case .uring: return
         }
     }
 
     /// Sends bytes on a connection.
     ///
-    /// With io_uring they go out at the next `wait`; `takeShortSend` tells if not all of them did.
-    /// - Returns: how many bytes were taken, or a negated errno.
-    func send(_ bytes: RawSpan, to connection: inout Registration) -> Int {
+    /// They go out at the next `wait` at the latest; `takeShortSend` tells if not all of them did.
+    func send(_ bytes: RawSpan, to connection: inout Registration) {
         switch backend {
-        case .epoll: return connection.transmit(bytes)
-        case .uring(let uring):
-            uring.send(bytes, to: &connection)
-            return bytes.byteCount
+        case .epoll(let epoll): epoll.send(bytes, to: &connection)
+        case .uring(let uring): uring.send(bytes, to: &connection)
         }
     }
 
-    /// Tells the peer that nothing more will come, after what has been sent.
+    /// Sends what the turn has produced so far, with epoll: what comes next takes long.
+    func flush() {
+        switch backend {
+        case .epoll(let epoll): epoll.flush()
+        case .uring: return
+        }
+    }
+
+    /// Sends what waits for a connection, with epoll: then it can be closed or leave the loop at once.
+    ///
+    /// With io_uring those do not come before what has been sent anyway.
+    /// - Returns: what the connection has to keep, if the kernel did not take all of it.
+    @inline(__always)
+    func settle(_ connection: Registration) -> ShortSend? {
+        switch backend {
+        case .epoll(let epoll): epoll.settle(connection)
+        case .uring: nil
+        }
+    }
+
+    /// Tells the peer that nothing more will come, after what has been sent; to be settled before.
     func finishSending(_ connection: Registration) {
         switch backend {
         case .epoll: shutdown(connection.descriptor, Int32(SHUT_WR))
@@ -147,7 +168,7 @@ struct Reactor: ~Copyable {
         }
     }
 
-    /// Closes a connection's socket, after what has been sent.
+    /// Closes a connection's socket, after what has been sent; to be settled before.
     func close(_ connection: inout Registration) {
         switch backend {
         case .epoll: Glibc.close(connection.descriptor)
@@ -156,7 +177,7 @@ struct Reactor: ~Copyable {
         connection.forgetDescriptor()
     }
 
-    /// Makes a connection leave the loop without closing it.
+    /// Makes a connection leave the loop without closing it; to be settled before.
     ///
     /// Bytes may still come until it has left. Then it can be renamed and added to another loop.
     /// - Returns: whether it has left already; otherwise `account` tells when it has.
@@ -205,7 +226,7 @@ struct Reactor: ~Copyable {
     /// A send of the last turn that fell short; all of them have to be taken before `finishTurn`.
     func takeShortSend() -> ShortSend? {
         switch backend {
-        case .epoll: nil
+        case .epoll(let epoll): epoll.takeShortSend()
         case .uring(let uring): uring.takeShortSend()
         }
     }
@@ -213,7 +234,7 @@ struct Reactor: ~Copyable {
     /// Appends those bytes that a send left over.
     func appendRest(of short: ShortSend, to bytes: inout [UInt8]) {
         switch backend {
-        case .epoll: return
+        case .epoll(let epoll): epoll.appendRest(of: short, to: &bytes)
         case .uring(let uring): uring.appendRest(of: short, to: &bytes)
         }
     }
@@ -222,7 +243,7 @@ struct Reactor: ~Copyable {
     /// the new events are handled.
     func finishTurn() {
         switch backend {
-        case .epoll: return
+        case .epoll(let epoll): epoll.finishTurn()
         case .uring(let uring): uring.finishTurn()
         }
     }

@@ -7,7 +7,8 @@ internal import PoolerCore
 
 /// A way to the kernel that works here.
 enum ReactorChoice: Equatable {
-    case epoll
+    /// Several sends are one system call, if asked for and possible.
+    case epoll(sendsTogether: Bool)
     case uring(isDeferred: Bool)
 
     /// Decides what `io_backend` means here.
@@ -19,13 +20,16 @@ enum ReactorChoice: Equatable {
         _ setting: IOBackend,
         loopCount: Int = 1
     ) throws(StartError) -> (choice: Self, reason: String) {
-        if setting == .epoll { return (.epoll, "epoll") }
+        if setting == .epoll { return epoll(loopCount: loopCount) }
         do throws(SystemError) {
             try UringReactor.tryOut(ringCount: loopCount, isDeferred: true)
             try UringReactor.tryOut(isDeferred: true)
             return (.uring(isDeferred: true), "io_uring (Linux \(kernelRelease))")
         } catch {
-            guard setting == .ioUring else { return (.epoll, "epoll (\(hinted(error)))") }
+            guard setting == .ioUring else {
+                let (choice, name) = epoll(loopCount: loopCount)
+                return (choice, "\(name) (\(hinted(error)))")
+            }
         }
         // It was asked for: slower than it could be is better than not at all.
         do throws(SystemError) {
@@ -37,6 +41,12 @@ enum ReactorChoice: Equatable {
         } catch {
             throw StartError("io_backend = io_uring: \(hinted(error))")
         }
+    }
+
+    private static func epoll(loopCount: Int) -> (choice: Self, reason: String) {
+        EpollTurn.canSendTogether(loopCount: loopCount)
+            ? (.epoll(sendsTogether: true), "epoll")
+            : (.epoll(sendsTogether: false), "epoll, single sends")
     }
 
     /// Rings are locked memory, as the kernel counts.

@@ -20,6 +20,7 @@ struct ReactorEvent {
         /// The kernel no longer receives for the connection.
         static let last = Flags(rawValue: 4)
         static let detached = Flags(rawValue: 8)
+        static let ending = Flags(rawValue: 16)
     }
 
     init(_ token: Token, _ flags: Flags, result: Int32 = 0, buffer: UInt32 = 0) {
@@ -34,6 +35,8 @@ struct ReactorEvent {
     var isReadable: Bool { flags.contains(.received) }
     /// The socket is connected, or takes bytes again.
     var isWritable: Bool { flags.contains(.writable) }
+    /// With epoll: the peer sends no more than what has come, or the connection is broken.
+    var isEnding: Bool { flags.contains(.ending) }
     /// The kernel no longer receives for the connection, until it is asked again.
     var isLast: Bool { flags.contains(.last) }
     /// A connection that was not received from has left the loop.

@@ -1,6 +1,5 @@
-// A socket and what could not be sent on it yet. Sends go straight to the kernel, or with io_uring at
-// the end of the turn; only what it does not take is kept, and only then is the socket watched for
-// writability. With TLS what is sent becomes records first, and what is received has to be opened.
+// A socket and what could not be sent on it yet. Sends go to the kernel at the end of the turn; only what
+// it does not take is kept, and only then is the socket watched for writability. With TLS what is sent becomes records first, and what is received has to be opened.
 
 internal import CLinux
 internal import Glibc
@@ -78,6 +77,7 @@ struct Transport: ~Copyable {
     mutating func close(_ reactor: borrowing Reactor) {
         guard descriptor >= 0 else { return }
         finishTLS(reactor)
+        settle(reactor)
         reactor.close(&registration)
         isBroken = true
         unsent = nil
@@ -86,7 +86,8 @@ struct Transport: ~Copyable {
     /// Takes the connection out of its reactor, to be added to another.
     /// - Returns: whether it has left already; otherwise `account` will tell.
     mutating func detach(from reactor: borrowing Reactor) -> Bool {
-        reactor.detach(&registration)
+        settle(reactor)
+        return reactor.detach(&registration)
     }
 
     /// Adds a connection that has left its reactor to another, under another name.
@@ -102,6 +103,17 @@ struct Transport: ~Copyable {
         return descriptor
     }
 
+    /// Takes what an event brings.
+    func receive(
+        _ event: ReactorEvent,
+        in buffer: borrowing ReceiveBuffer,
+        _ reactor: borrowing Reactor
+    ) -> Received {
+        let received = buffer.receive(event, from: descriptor)
+        if buffer.leavesMore(than: received, of: event) { reactor.askAgain(registration) }
+        return received
+    }
+
     /// Sends bytes, or keeps what the kernel does not take.
     mutating func send(_ bytes: RawSpan, _ reactor: borrowing Reactor) {
         if tls == nil { return transmit(bytes, reactor) }
@@ -114,20 +126,13 @@ struct Transport: ~Copyable {
     /// Sends bytes as they are.
     private mutating func transmit(_ bytes: RawSpan, _ reactor: borrowing Reactor) {
         guard !bytes.isEmpty, !isBroken else { return }
-        var sent = 0
-        if unsent == nil {
-            sent = taken(reactor.send(bytes, to: &registration))
-            if sent == bytes.byteCount || isBroken { return }
-            unsent = Unsent()
-            reactor.want(reads: isReading, writes: true, &registration)
-        }
-        unsafe bytes.extracting(sent..<bytes.byteCount).withUnsafeBytes { rest in
-            unsafe unsent?.bytes.append(contentsOf: rest)
-        }
+        guard unsent != nil else { return reactor.send(bytes, to: &registration) }
+        unsafe bytes.withUnsafeBytes { unsafe unsent?.bytes.append(contentsOf: $0) }
     }
 
     /// Keeps what the kernel did not take of the bytes of the last turn.
     mutating func keepRest(of short: ShortSend, _ reactor: borrowing Reactor) {
+        registration.outboxEntry = .max
         if short.isBroken {
             isBroken = true
             return
@@ -136,6 +141,12 @@ struct Transport: ~Copyable {
         reactor.appendRest(of: short, to: &rest.bytes)
         unsent = rest
         reactor.want(reads: isReading, writes: true, &registration)
+    }
+
+    /// Sends what waits for the end of the turn, before somebody else uses the socket.
+    @inline(__always)
+    mutating func settle(_ reactor: borrowing Reactor) {
+        if let short = reactor.settle(registration) { keepRest(of: short, reactor) }
     }
 
     /// Sends what was kept, now that the socket is writable.
@@ -162,6 +173,7 @@ struct Transport: ~Copyable {
     /// Tells the peer that nothing more will come, after what has been sent.
     mutating func finishSending(_ reactor: borrowing Reactor) {
         finishTLS(reactor)
+        settle(reactor)
         if unsent == nil { reactor.finishSending(registration) }
     }
 

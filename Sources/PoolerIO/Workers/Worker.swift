@@ -214,7 +214,10 @@ struct Worker: ~Copyable {
             let isWaitOver = count == 0 && timeout > 0
             if !keptServers.isEmpty { serveFromKept(isOver: isWaitOver) }
             if !choosingClients.isEmpty { endChoices(isOver: isWaitOver) }
-            if !handshakes.isEmpty { shakeHands(buffer) }
+            if !handshakes.isEmpty {
+                reactor.flush()
+                shakeHands(buffer)
+            }
             if now >= nextTick {
                 nextTick = now + Self.tickPeriod
                 tick()
@@ -265,7 +268,7 @@ struct Worker: ~Copyable {
             let hasLeft = clients[slot].transport.account(for: event, reactor)
             if event.isWritable { clientBecameWritable(slot) }
             if event.isReadable, clients.holds(slot, generation: generation) {
-                let received = buffer.receive(event, from: clients[slot].transport.descriptor)
+                let received = clients[slot].transport.receive(event, in: buffer, reactor)
                 take(received, of: slot, in: buffer)
             }
             if hasLeft, clients.holds(slot, generation: generation) { clientLeft(slot) }
@@ -312,7 +315,7 @@ struct Worker: ~Copyable {
         let hasLeft = servers[slot].transport.account(for: event, reactor)
         if event.isWritable { serverBecameWritable(slot) }
         if event.isReadable, servers.holds(slot, generation: generation) {
-            switch buffer.receive(event, from: servers[slot].transport.descriptor) {
+            switch servers[slot].transport.receive(event, in: buffer, reactor) {
             case .bytes(let range):
                 if servers[slot].transport.hasTLS {
                     serverReceivedRecords(slot, buffer.bytes(range), in: buffer)
