@@ -41,7 +41,12 @@ public struct ParseSettings: Equatable, Sendable {
     ///
     /// - Parameter mark: a number that no other pool has. Does not allocate.
     public func ofPool(_ mark: UInt64) -> ParseSettings {
-        ParseSettings(fingerprint: fingerprint ^ mark, values: values)
+        ParseSettings(fingerprint: Self.fingerprint(fingerprint, ofPool: mark), values: values)
+    }
+
+    /// The fingerprint that `ofPool` gives.
+    public static func fingerprint(_ fingerprint: UInt64, ofPool mark: UInt64) -> UInt64 {
+        fingerprint ^ mark
     }
 
     /// The same values for a statement that no other client shall share.

@@ -177,17 +177,17 @@ public struct StatementStore {
 
     // MARK: Looks
 
-    /// Whether the statement's Parse body is this one, and was prepared under these settings; not if it
-    /// is outdated.
+    /// Whether the statement's Parse body is this one, and was prepared under settings with this
+    /// fingerprint; not if it is outdated.
     ///
     /// Does not allocate.
     public func isBody(
         of slot: UInt32,
         _ span: RawSpan,
-        settings: ParseSettings = .none
+        fingerprint: UInt64
     ) -> Bool {
         guard isSlot(slot), let entry = entries[Int(slot)], !entry.isOutdated else { return false }
-        return entry.settings.fingerprint == settings.fingerprint
+        return entry.settings.fingerprint == fingerprint
             && entry.body.hasSameBytes(as: span)
     }
 

@@ -94,6 +94,8 @@ public struct SettingsStates {
     private var nameIndices: [ByteString: Int] = [:]
     private var freeNames: [Int] = []
     private var entries: [Entry?] = [Entry(settings: [], useCount: 1)]
+    /// By index: of what matters for prepared statements, once that has been asked for.
+    private var parseFingerprints: [UInt64?] = [nil]
     private var freeIndices: [UInt32] = []
     private var indices: [[Setting]: UInt32] = [[]: 0]
     /// The last step, if both its states are still known: logins one after the other are alike.
@@ -132,6 +134,7 @@ public struct SettingsStates {
         } else {
             indices[entry.settings] = nil
             entries[Int(id.index)] = nil
+            parseFingerprints[Int(id.index)] = nil
             freeIndices.append(id.index)
             if let step = lastStep, step.base == id || step.result == id { lastStep = nil }
             for setting in entry.settings {
@@ -276,7 +279,13 @@ public struct SettingsStates {
             of: entry.settings.map { (names[$0.name].spelling, $0.value) }
         )
         entries[Int(id.index)]?.parseSettings = settings
+        parseFingerprints[Int(id.index)] = settings.fingerprint
         return settings
+    }
+
+    /// The fingerprint of those, without a count of references.
+    public mutating func parseFingerprint(of id: SettingsID) -> UInt64 {
+        parseFingerprints[Int(id.index)] ?? parseSettings(of: id).fingerprint
     }
 
     /// How statements are cut into tokens in a session in this state.
@@ -423,6 +432,7 @@ public struct SettingsStates {
         } else {
             index = UInt32(entries.count)
             entries.append(entry)
+            parseFingerprints.append(nil)
         }
         indices[settings] = index
         for setting in settings { names[setting.name].useCount += 1 }

@@ -503,11 +503,24 @@ extension Worker {
     /// The settings under which a server reads what is sent to it next.
     func parseSettings(on server: UInt32) -> ParseSettings {
         let mark = pools[servers[server].pool].statementMark
+        return states.parseSettings(of: settingsToBe(on: server)).ofPool(mark)
+    }
+
+    /// The fingerprint of those.
+    func parseFingerprint(on server: UInt32) -> UInt64 {
+        let mark = pools[servers[server].pool].statementMark
+        return ParseSettings.fingerprint(
+            states.parseFingerprint(of: settingsToBe(on: server)),
+            ofPool: mark
+        )
+    }
+
+    /// The state of a server, or the one that a replay gives it.
+    private func settingsToBe(on server: UInt32) -> SettingsID {
         if case .replaying = servers[server].task, servers[server].hasClient {
-            let settings = clients[servers[server].client].settings
-            return states.parseSettings(of: settings).ofPool(mark)
+            return clients[servers[server].client].settings
         }
-        return states.parseSettings(of: servers[server].settings).ofPool(mark)
+        return servers[server].settings
     }
 
     /// Puts a Parse into the stream so that it is read under the settings under which the client has

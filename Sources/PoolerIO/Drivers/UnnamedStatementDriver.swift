@@ -183,9 +183,8 @@ extension Worker {
             return true
         }
         let body = bytes.extracting(offset + MessageHeader.byteCount + 1..<end)
-        let settings = parseSettings(on: server)
         if old != noSlot, !clients[slot].unnamedEffects.contains(.sqlExecute),
-            statements.isBody(of: old, body, settings: settings)
+            statements.isBody(of: old, body, fingerprint: parseFingerprint(on: server))
         {
             servers[server].unnamedOwner = clients[slot].number
             rememberEarlierUnnamed(Self.sameStatement, of: slot)
@@ -194,7 +193,10 @@ extension Worker {
         let effects = effects(ofParse: body, from: slot)
         guard showExecuted(by: body, effects, from: slot, among: bytes) else { return false }
         servers[server].unnamedOwner = clients[slot].number
-        let statement = statements.retain(body: ByteString(copying: body), settings: settings)
+        let statement = statements.retain(
+            body: ByteString(copying: body),
+            settings: parseSettings(on: server)
+        )
         replaceUnnamedStatement(of: slot, with: statement, effects)
         clients[slot].canReuseUnnamed =
             pools[servers[server].pool].reusesUnnamed && UnnamedReuse.isPossible(body, effects)

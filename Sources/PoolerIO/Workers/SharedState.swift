@@ -245,6 +245,10 @@ final class SharedSettingsStates: Sendable {
         states.withLock { $0.names(of: id) }
     }
 
+    func parseFingerprint(of id: SettingsID) -> UInt64 {
+        states.withLock { $0.parseFingerprint(of: id) }
+    }
+
     func parseSettings(of id: SettingsID) -> ParseSettings {
         states.withLock { $0.parseSettings(of: id) }
     }
@@ -336,8 +340,8 @@ final class SharedStatements: Sendable {
 
     func serial(of slot: UInt32) -> UInt64 { store.withLock { $0.serial(of: slot) } }
 
-    func isBody(of slot: UInt32, _ span: RawSpan, settings: ParseSettings) -> Bool {
-        store.withLock { $0.isBody(of: slot, span, settings: settings) }
+    func isBody(of slot: UInt32, _ span: RawSpan, fingerprint: UInt64) -> Bool {
+        store.withLock { $0.isBody(of: slot, span, fingerprint: fingerprint) }
     }
 
     func settings(of slot: UInt32) -> ParseSettings { store.withLock { $0.settings(of: slot) } }
