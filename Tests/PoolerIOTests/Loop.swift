@@ -22,6 +22,8 @@ struct Loop: ~Copyable {
         /// What is done with bytes; they are collected in any case.
         var echoTo: Connection?
         var pieceByteCount = 1 << 20
+        /// What was echoed to it, and all that a test adds.
+        var sent: [UInt8] = []
 
         init(_ transport: consuming Transport, peer: Int32) {
             self.transport = transport
@@ -92,6 +94,7 @@ struct Loop: ~Copyable {
             case .bytes(let range):
                 let bytes = buffer.bytes(range)
                 connection.received += bytes.withUnsafeBytes { Array($0) }
+                connection.echoTo?.sent += bytes.withUnsafeBytes { Array($0) }
                 for start in stride(from: 0, to: bytes.byteCount, by: connection.pieceByteCount) {
                     let end = min(start + connection.pieceByteCount, bytes.byteCount)
                     connection.echoTo?.transport.send(bytes.extracting(start..<end), reactor)

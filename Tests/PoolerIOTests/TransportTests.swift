@@ -96,14 +96,18 @@ import Testing
     }
 
     /// A part of what was received is on its way while the rest waits, and others receive.
-    @Test(arguments: backends)
-    func piecesAreKeptUntilTheyAreSent(_ backend: ReactorChoice) throws {
+    @Test(arguments: backends, [(40_000, false), (40_000, true), (20, false), (20, true)])
+    func piecesAreKeptUntilTheyAreSent(
+        _ backend: ReactorChoice,
+        _ how: (pieceByteCount: Int, isSlow: Bool)
+    ) throws {
         var loop = try Loop(backend)
         let sources = try (0..<8).map { try loop.connect($0) }
         let targets = try (8..<16).map { try loop.connect($0) }
         for (index, source) in sources.enumerated() {
             source.echoTo = targets[index]
-            source.pieceByteCount = 40_000
+            source.pieceByteCount = how.pieceByteCount
+            if how.isSlow { targets[index].limitSendBuffer(4_096) }
             #expect(source.peerSends(pattern(60_000, seed: index)[...]) == 60_000)
         }
         for (index, target) in targets.enumerated() {
@@ -114,6 +118,51 @@ import Testing
             }
             #expect(received == pattern(60_000, seed: index))
         }
+    }
+
+    /// Large and small, received and made, to quick and slow readers, in whatever order it comes.
+    @Test(arguments: backends, [1, 2, 3] as [UInt64])
+    func everybodyGetsTheirBytesInOrder(_ backend: ReactorChoice, _ seed: UInt64) throws {
+        var random = SplitMix(seed: seed)
+        var loop = try Loop(backend)
+        let sources = try (0..<6).map { try loop.connect($0) }
+        let targets = try (6..<12).map { try loop.connect($0) }
+        var received = targets.map { _ in [UInt8]() }
+        for (index, source) in sources.enumerated() {
+            source.echoTo = targets[index]
+            if index % 2 == 0 { targets[index].limitSendBuffer(4_096) }
+        }
+        for round in 0..<120 {
+            for source in sources where random.oneIn(2) {
+                source.pieceByteCount = [7, 300, 5_000, 40_000, 1 << 20][random.number(0...4)]
+                let size = [10, 500, 20_000, 70_000][random.number(0...3)]
+                source.peerSends(
+                    pattern(random.number(1...size), seed: round)[...]
+                )
+            }
+            for (index, target) in targets.enumerated() where random.oneIn(2) {
+                let size = [1, 90, 3_000, 45_000][random.number(0...3)]
+                let bytes = pattern(random.number(1...size), seed: index)
+                target.send(bytes, loop.reactor)
+                target.sent += bytes
+                if random.oneIn(10) {
+                    target.transport.settle(loop.reactor)
+                }
+            }
+            loop.turn(timeout: 0)
+            for (index, target) in targets.enumerated() where random.oneIn(2) {
+                received[index] += target.peerReceives(index % 2 == 0 ? 9_000 : 200_000) ?? []
+            }
+        }
+        try loop.turn { _ in
+            for (index, target) in targets.enumerated() {
+                received[index] += target.peerReceives() ?? []
+            }
+            return targets.enumerated().allSatisfy {
+                $1.isDrained && received[$0].count >= $1.sent.count
+            }
+        }
+        for (index, target) in targets.enumerated() { #expect(received[index] == target.sent) }
     }
 
     /// More is received in one turn than there are buffers for.

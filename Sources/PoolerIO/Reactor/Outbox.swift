@@ -75,7 +75,8 @@ struct Outbox: ~Copyable {
             guard let base = bytes.baseAddress else { return }
             guard isBehind(registration) else {
                 registration.outboxEntry = UInt32(entries.count)
-                let segment = unsafe append(base, bytes.count)
+                let place = unsafe isStable(base) ? base : arena.copy(base, bytes.count)
+                let segment = unsafe append(place, bytes.count)
                 entries.append(
                     Entry(
                         token: registration.token,
@@ -92,23 +93,25 @@ struct Outbox: ~Copyable {
     }
 
     private mutating func add(_ base: UnsafeRawPointer, _ count: Int, to index: Int) {
+        if entries[index].segmentCount == Self.segmentLimit { join(index) }
         entries[index].byteCount += count
         let last = Int(entries[index].last)
-        if unsafe !isStable(base),
+        // What fell short is kept longer than the bytes that were received.
+        let isStable = unsafe isStable(base) && !entries[index].hasFailed
+        if !isStable,
             unsafe arena.extend(segments[last].base + segments[last].count, from: base, count)
         {
             unsafe segments[last].count += count
             return
         }
-        if entries[index].segmentCount == Self.segmentLimit { join(index) }
-        let segment = unsafe append(base, count)
+        let segment = unsafe append(isStable ? base : arena.copy(base, count), count)
         unsafe segments[Int(entries[index].last)].next = segment
         entries[index].last = segment
         entries[index].segmentCount += 1
     }
 
-    private mutating func append(_ base: UnsafeRawPointer, _ count: Int) -> UInt32 {
-        let place = unsafe isStable(base) ? base : arena.copy(base, count)
+    /// - Parameter place: where the bytes stay until the turn is finished.
+    private mutating func append(_ place: UnsafeRawPointer, _ count: Int) -> UInt32 {
         unsafe segments.append(Segment(base: place, count: count))
         return unsafe UInt32(segments.count - 1)
     }

@@ -7,7 +7,7 @@
 struct Registration {
     private(set) var token: Token
     private(set) var descriptor: Int32
-    /// Where in the outbox of this turn the connection's bytes are, if they are there: io_uring only.
+    /// Where in the outbox of this turn the connection's bytes are, if they are there.
     var outboxEntry = UInt32.max
     var state: State
 

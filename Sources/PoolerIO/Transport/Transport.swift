@@ -1,5 +1,6 @@
 // A socket and what could not be sent on it yet. Sends go to the kernel at the end of the turn; only what
-// it does not take is kept, and only then is the socket watched for writability. With TLS what is sent becomes records first, and what is received has to be opened.
+// it does not take is kept, and only then is the socket watched for writability. With TLS what is sent
+// becomes records first, and what is received has to be opened.
 
 internal import CLinux
 internal import Glibc
