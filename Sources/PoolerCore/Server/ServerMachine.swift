@@ -113,6 +113,9 @@ public struct ServerMachine: ~Copyable {
     /// says why the server ends.
     public private(set) var isErrorUnasked = false
 
+    /// Whether the server has just said why it ends; it may take a while until it does.
+    public var isDying: Bool { endedWithError && isErrorUnasked }
+
     /// The longest message that is inspected whole, in bytes.
     private static let inspectionLimit = 65_536
     /// The same for RowDescription: PostgreSQL allows 1,664 columns with names of 63 bytes; and for

@@ -320,7 +320,9 @@ extension Worker {
             // What the server does on its own account ends first; then it is free.
             return
         }
-        if servers[server].machine.isClean && isBetweenMessages {
+        if servers[server].machine.isDying {
+            closeServer(server, .serverConnectionLost)
+        } else if servers[server].machine.isClean && isBetweenMessages {
             resetOrFree(server)
         } else if servers[server].machine.isSettled && isBetweenMessages
             && !servers[server].machine.isUncertain
@@ -469,6 +471,7 @@ extension Worker {
     private func reasonToClose(_ server: UInt32) -> CloseReason? {
         if servers[server].isCloseNeeded { return .serverCloseNeeded }
         if servers[server].machine.isUncertain { return .uncertainState }
+        if servers[server].machine.isDying { return .serverConnectionLost }
         if isOverLifetime(server) { return .serverLifetimeOver }
         let pool = servers[server].pool
         if pools[pool].gate.isOpen { return nil }

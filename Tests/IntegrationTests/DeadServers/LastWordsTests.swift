@@ -38,6 +38,35 @@ import Testing
         }
     }
 
+    /// A server has told the client that keeps it that it ends, and takes its time: the client leaves, and
+    /// nobody else gets that server.
+    @Test func afterThemNobodyGetsTheServer() throws {
+        let server = try ScriptedServer { connection in
+            connection.letIn()
+            while let message = connection.receive() {
+                guard message.type == "Q" else { continue }
+                connection.send(Backend.answer(String(connection.number)))
+                guard connection.number == 1 else { continue }
+                pause(.milliseconds(50))
+                connection.send(Backend.fatal("going down"))
+                return pause(.seconds(2))
+            }
+        }
+        let settings = [
+            "pool_mode": "session", "server_reset_query": "", "default_pool_size": "1",
+        ]
+        try withPooler(settings, before: server) { pooler in
+            let first = try pooler.rawLogin()
+            try first.send(Frontend.query("select 1"))
+            try #expect(first.receiveUntilReady().rows == [["1"]])
+            try #expect(first.receive().fields.message == "going down")
+            first.close()
+            let second = try pooler.rawLogin()
+            try second.send(Frontend.query("select 2"))
+            try #expect(second.receiveUntilReady().rows == [["2"]])
+        }
+    }
+
     /// The settings of a client are replayed in front of its query, and the server dies over them: the
     /// client must hear why.
     @Test func toTheReplayReachTheClient() throws {
