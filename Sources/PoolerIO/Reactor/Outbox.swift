@@ -35,7 +35,7 @@ struct Outbox: ~Copyable {
     private(set) var handedOverCount = 0
     private var segments: [Segment] = unsafe []
     private var arena = Arena()
-    /// Memory that needs no copy: it stays as it is until the turn is finished.
+    /// Memory that needs no copy: it stays as it is until the kernel has been given what is in it.
     private let stable: UnsafeRawBufferPointer
     private var messages = UnsafeMutableBufferPointer<msghdr>.allocate(capacity: 64)
     private var vectors = UnsafeMutableBufferPointer<iovec>.allocate(capacity: 256)
